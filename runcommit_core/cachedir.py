@@ -1,0 +1,40 @@
+"""Where runcommit keeps what it may lose: one folder per user."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from runcommit_core.errors import UsageError
+
+
+def cache_dir() -> Path:
+    """Return the cache folder, made with mode 0700 when it is not there.
+
+    ``$RUNCOMMIT_CACHE_DIR``, else ``$XDG_CACHE_HOME/runcommit``, else ``~/.cache/runcommit``; a
+    relative ``XDG_CACHE_HOME`` is ignored, as the XDG base directory specification demands.
+    """
+    path = _cache_path()
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"cannot make the cache folder {path}: {error.strerror}",
+            tip="set RUNCOMMIT_CACHE_DIR to a folder that you may write",
+        ) from error
+    return path
+
+
+def _cache_path() -> Path:
+    if chosen := os.environ.get("RUNCOMMIT_CACHE_DIR"):
+        return Path(chosen).absolute()
+    xdg = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    if xdg.is_absolute():
+        return xdg / "runcommit"
+    try:
+        return Path.home() / ".cache" / "runcommit"
+    except RuntimeError as error:
+        raise UsageError(
+            "there is no home folder to keep the cache in",
+            tip="set RUNCOMMIT_CACHE_DIR to a folder that you may write",
+        ) from error

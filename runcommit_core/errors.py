@@ -1,0 +1,100 @@
+"""The error tree: one root, one leaf per exit code.
+
+======================  ====  =====================================================
+RuncommitError             1  the root; never raised itself
+UsageError                 2  an option or a combination of options makes no sense
+UnknownBackendError        2  no backend of that name, or none is usable
+BackendContractError       3  a backend lacks a step or returns what it must not
+EngineError                4  the engine failed, is missing or cannot be reached
+CommandError               5  the user's command ended with a code other than 0
+ArchiveError               6  an image or a layer is not what the spec says
+ReproducibilityError       7  two runs of one job gave different layers
+======================  ====  =====================================================
+"""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class RuncommitError(Exception):
+    """Everything that runcommit raises on purpose.
+
+    ``str()`` says what failed and where; ``tip``, where there is one, says what to do.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, tip: str = "") -> None:
+        super().__init__(message)
+        self.tip = tip
+
+
+class UsageError(RuncommitError):
+    """What the caller asked for makes no sense."""
+
+    exit_code = 2
+
+
+class UnknownBackendError(UsageError):
+    """No installed backend has this name, or ``auto`` found none that is usable."""
+
+
+class BackendContractError(RuncommitError):
+    """A backend or plugin does not do what the hooks demand."""
+
+    exit_code = 3
+
+
+class EngineError(RuncommitError):
+    """An engine's command failed; ``argv``, ``returncode`` and ``output`` tell which and how."""
+
+    exit_code = 4
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        argv: Sequence[str] = (),
+        returncode: int | None = None,
+        output: str = "",
+        tip: str = "",
+    ) -> None:
+        lines = [message]
+        if argv:
+            lines.append(f"  command: {shlex.join(argv)}")
+        if output.strip():
+            lines += [f"  | {line}" for line in output.strip().splitlines()]
+        super().__init__("\n".join(lines), tip=tip)
+        self.argv = tuple(argv)
+        self.returncode = returncode
+        self.output = output
+
+
+class CommandError(RuncommitError):
+    """The user's command failed; ``output`` is the end of what it said."""
+
+    exit_code = 5
+
+    def __init__(
+        self, message: str, *, command_exit_code: int, output: str = "", tip: str = ""
+    ) -> None:
+        super().__init__(message, tip=tip)
+        self.command_exit_code = command_exit_code
+        self.output = output
+
+
+class ArchiveError(RuncommitError):
+    """An image, archive or layer is not what its specification demands."""
+
+    exit_code = 6
+
+
+class ReproducibilityError(RuncommitError):
+    """Two runs of the same job gave different layers."""
+
+    exit_code = 7

@@ -1,0 +1,1 @@
+"""Images as data: descriptors, layouts, archives, strict reading, writers."""

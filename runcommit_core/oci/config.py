@@ -1,0 +1,158 @@
+"""The image config: checked, reduced for the run, extended for the result.
+
+The rules are those of image-spec config.md.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from runcommit_core.errors import ArchiveError
+from runcommit_core.oci.descriptors import checked_digest
+from runcommit_core.oci.jsondoc import (
+    JsonObject,
+    canonical_json,
+    list_at,
+    object_at,
+    objects_at,
+    parse_object,
+    text_at,
+    texts_at,
+)
+from runcommit_core.oci.model import DiffId
+from runcommit_core.oci.platforms import platform_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_KEPT_FOR_THE_RUN = ("architecture", "os", "os.features", "os.version", "variant")
+_PRIVATE_CREATED = "1970-01-01T00:00:00Z"
+_RFC3339 = re.compile(
+    r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RunDefaults:
+    """What a ``RUN`` on the image would have: its own user, working directory and environment.
+
+    ``user`` is as written (``name``, ``uid``, ``uid:gid``; empty for root), ``workdir`` is ``/``
+    where the image says nothing, ``env`` holds ``NAME=value`` in the image's order.
+    """
+
+    user: str
+    workdir: str
+    env: tuple[str, ...]
+
+
+def checked_config(config: bytes, where: str) -> JsonObject:
+    """Parse an image config; ArchiveError where it contradicts the specification."""
+    document = parse_object(config, where)
+    platform_of(document, where)
+    diff_ids = _diff_ids(document, where)
+    history = objects_at(document, "history", where)
+    filled = sum(not item.get("empty_layer") for item in history)
+    if history and filled != len(diff_ids):
+        raise ArchiveError(
+            f"{where}: the history tells of {filled} layers, but rootfs has {len(diff_ids)}"
+        )
+    settings = object_at(document, "config", where)
+    texts_at(settings, "Env", where)
+    text_at(settings, "User", where)
+    text_at(settings, "WorkingDir", where)
+    return document
+
+
+def config_diff_ids(config: bytes, where: str) -> tuple[DiffId, ...]:
+    """Return the diff_ids of a config, lowest layer first, after checking it."""
+    return _diff_ids(checked_config(config, where), where)
+
+
+def private_config(config: bytes) -> bytes:
+    """Derive the config under which a job runs on the base: its files, platform and Env, no more.
+
+    A pure function: one base has one private image, whoever asks and whenever.
+    """
+    where = "the base's config"
+    document = checked_config(config, where)
+    private: JsonObject = {
+        key: document[key] for key in _KEPT_FOR_THE_RUN if document.get(key) is not None
+    }
+    env = texts_at(object_at(document, "config", where), "Env", where)
+    private["config"] = {"Env": env} if env else {}
+    private["created"] = _PRIVATE_CREATED
+    private["rootfs"] = {"type": "layers", "diff_ids": list(_diff_ids(document, where))}
+    return canonical_json(private)
+
+
+def run_defaults(config: bytes) -> RunDefaults:
+    """Read user, working directory and environment of the image."""
+    where = "the base's config"
+    settings = object_at(checked_config(config, where), "config", where)
+    return RunDefaults(
+        user=text_at(settings, "User", where),
+        workdir=text_at(settings, "WorkingDir", where) or "/",
+        env=tuple(texts_at(settings, "Env", where)),
+    )
+
+
+def result_config(
+    config: bytes, *, layers: Sequence[DiffId], created: int, created_by: str, comment: str
+) -> bytes:
+    """Extend the base's config by the new layers; every other field stays as the base has it.
+
+    ``created`` counts seconds since the epoch. Each layer gets a history item; without layers one
+    item with ``empty_layer`` tells of the run. A base that has layers but no history gets none,
+    for the items must be as many as the layers.
+    """
+    where = "the base's config"
+    document = checked_config(config, where)
+    before = _diff_ids(document, where)
+    history = list_at(document, "history", where)
+    moment = rfc3339(created)
+    if history or not before:
+        item: JsonObject = {"created": moment, "created_by": created_by}
+        if comment:
+            item["comment"] = comment
+        added = [dict(item) for _ in layers] or [item | {"empty_layer": True}]
+        document["history"] = [*history, *added]
+    rootfs = object_at(document, "rootfs", where)
+    document["rootfs"] = rootfs | {"diff_ids": [*before, *layers]}
+    document["created"] = moment
+    return canonical_json(document)
+
+
+def base_created(config: bytes) -> int | None:
+    """Return when the image was created in whole seconds since the epoch; None if it is no date.
+
+    Fractions are cut off, offsets honoured; a moment before the epoch counts as none.
+    """
+    created = parse_object(config, "the base's config").get("created")
+    found = _RFC3339.fullmatch(created) if isinstance(created, str) else None
+    if found is None:
+        return None
+    day, time, offset = found.groups()
+    try:
+        moment = datetime.fromisoformat(f"{day}T{time}{offset.upper().replace('Z', '+00:00')}")
+    except ValueError:
+        return None
+    seconds = int(moment.timestamp())
+    return seconds if seconds >= 0 else None
+
+
+def rfc3339(seconds: int) -> str:
+    """Write seconds since the epoch as RFC 3339 in UTC."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _diff_ids(document: JsonObject, where: str) -> tuple[DiffId, ...]:
+    rootfs = object_at(document, "rootfs", where)
+    if rootfs.get("type") != "layers":
+        raise ArchiveError(f"{where}: rootfs.type is {rootfs.get('type')!r} and must be 'layers'")
+    return tuple(
+        DiffId(checked_digest(item, f"{where}: rootfs.diff_ids[{place}]"))
+        for place, item in enumerate(list_at(rootfs, "diff_ids", where))
+    )

@@ -1,0 +1,77 @@
+"""Images as data: where bytes are, what they are called, what an image is made of."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NewType
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Digest = NewType("Digest", str)
+"""``sha256:<hex>`` of bytes as stored, maybe compressed."""
+
+DiffId = NewType("DiffId", str)
+"""``sha256:<hex>`` of the uncompressed layer tar."""
+
+
+class Compression(enum.StrEnum):
+    """How stored bytes are compressed, told by their first bytes and never by a name or a type."""
+
+    NONE = "none"
+    GZIP = "gzip"
+    ZSTD = "zstd"
+    XZ = "xz"
+    BZIP2 = "bzip2"
+
+
+@dataclass(frozen=True, slots=True)
+class FileRegion:
+    """``size`` bytes of the file ``path`` from ``offset`` on.
+
+    ``wrapped`` is how the file as a whole is compressed (a ``.tar.gz`` archive); offset and size
+    then count in its uncompressed form, and reading must decompress all that precedes.
+    """
+
+    path: Path
+    offset: int
+    size: int
+    wrapped: Compression = Compression.NONE
+
+
+@dataclass(frozen=True, slots=True)
+class BaseLayer:
+    """One layer of a base image, in the order of its config (lowest first).
+
+    ``region`` is None where only the engine has the bytes (``engine:REF``).
+    """
+
+    diff_id: DiffId
+    digest: Digest
+    size: int
+    media_type: str
+    compression: Compression
+    region: FileRegion | None
+
+
+@dataclass(frozen=True, slots=True)
+class BaseImage:
+    """A base image, read strictly: nothing in it contradicts the specification.
+
+    ``manifest`` is the raw manifest that lists these very layers (None for a docker-archive,
+    which has none); ``config`` is the raw image config.
+    """
+
+    name: str
+    config: bytes
+    config_digest: Digest
+    layers: tuple[BaseLayer, ...]
+    manifest: bytes | None
+    manifest_media_type: str
+    manifest_digest: Digest | None
+
+    @property
+    def diff_ids(self) -> tuple[DiffId, ...]:
+        """The diff_ids of the layers, lowest first."""
+        return tuple(layer.diff_id for layer in self.layers)

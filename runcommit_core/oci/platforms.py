@@ -1,0 +1,81 @@
+"""Platforms of images: parsed, compared, and the one of this host.
+
+Variants follow containerd's ``platforms`` package: ``v8`` is what arm64 means anyway, ``v7`` what
+arm means and ``v1`` what amd64 means.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from runcommit_core.errors import ArchiveError, UsageError
+from runcommit_core.oci.jsondoc import JsonObject, text_at
+
+_ARCHITECTURES = {
+    "x86_64": "amd64",
+    "x86-64": "amd64",
+    "aarch64": "arm64",
+    "armhf": "arm",
+    "armv7l": "arm",
+    "armv6l": "arm",
+    "i386": "386",
+    "i686": "386",
+    "loongarch64": "loong64",
+}
+_IMPLIED_VARIANTS = {"amd64": "v1", "arm": "v7", "arm64": "v8"}
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """Operating system, architecture and its variant in Go's names; an implied variant is empty."""
+
+    os: str
+    architecture: str
+    variant: str = ""
+
+    def __str__(self) -> str:
+        return "/".join(part for part in (self.os, self.architecture, self.variant) if part)
+
+
+def parse_platform(text: str) -> Platform:
+    """Parse ``os/architecture[/variant]`` or an architecture alone; UsageError otherwise."""
+    parts = text.split("/")
+    if len(parts) == 1:
+        parts.insert(0, "linux")
+    if len(parts) > 3 or not all(parts):  # noqa: PLR2004 - os, architecture, variant
+        raise UsageError(
+            f"{text!r} is not a platform", tip="write it like linux/amd64 or linux/arm/v7"
+        )
+    return _platform(*parts)
+
+
+def host_platform() -> Platform:
+    """Return linux on this machine's architecture."""
+    machine = os.uname().machine
+    return _platform("linux", machine, "v6" if machine == "armv6l" else "")
+
+
+def platform_of(document: JsonObject, where: str) -> Platform:
+    """Read the platform out of a config or of a descriptor's ``platform``."""
+    name = text_at(document, "os", where)
+    architecture = text_at(document, "architecture", where)
+    if not name or not architecture:
+        raise ArchiveError(f"{where}: lacks os or architecture, which the specification demands")
+    return _platform(name, architecture, text_at(document, "variant", where))
+
+
+def matching(wanted: Platform, offered: list[Platform]) -> list[int]:
+    """Return the places of those that serve: the same, else any variant when none is wanted."""
+    exact = [place for place, one in enumerate(offered) if one == wanted]
+    if exact or wanted.variant:
+        return exact
+    family = (wanted.os, wanted.architecture)
+    return [place for place, one in enumerate(offered) if (one.os, one.architecture) == family]
+
+
+def _platform(name: str, architecture: str, variant: str = "") -> Platform:
+    architecture = _ARCHITECTURES.get(architecture, architecture)
+    if _IMPLIED_VARIANTS.get(architecture) == variant:
+        variant = ""
+    return Platform(name, architecture, variant)

@@ -1,0 +1,98 @@
+"""How a base is called: ``KIND:PATH[:NAME]``, ``engine:REF`` or a path whose kind is detected."""
+
+from __future__ import annotations
+
+import enum
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from runcommit_core.errors import ArchiveError, UsageError
+
+ENGINE = "engine:"
+
+_FOREIGN = (
+    "docker",
+    "docker-daemon",
+    "containers-storage",
+    "dir",
+    "ostree",
+    "sif",
+    "tarball",
+    "registry",
+    "http",
+    "https",
+)
+_DIGEST_SUFFIX = re.compile(r"(?P<path>.+?):?@(?P<digest>sha256:[^/]*)")
+_IMAGE_NAME = re.compile(r"[a-z0-9][a-z0-9._/-]*(:[\w.-]+)?(@sha256:[0-9a-f]{64})?", re.ASCII)
+
+
+class Kind(enum.StrEnum):
+    """The forms in which an image is a file or a directory; the values are the prefixes."""
+
+    OCI = "oci"
+    OCI_ARCHIVE = "oci-archive"
+    DOCKER_ARCHIVE = "docker-archive"
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A base named by its files; ``kind`` is None where it must be detected."""
+
+    text: str
+    kind: Kind | None
+    path: Path
+    name: str | None
+
+
+def is_engine_reference(reference: str) -> bool:
+    """Tell whether the base is an image that the engine has or pulls: ``engine:REF``."""
+    return reference.startswith(ENGINE)
+
+
+def parse_reference(text: str) -> Reference:
+    """Split a reference to files; what is there decides where the path ends and the name begins.
+
+    UsageError for a form that is not ours, ArchiveError for a path that does not exist.
+    """
+    if is_engine_reference(text):
+        raise UsageError(f"{text}: is an image of the engine, not a file")
+    prefix, colon, rest = text.partition(":")
+    if colon and prefix in set(Kind):
+        path, name = _split(rest, text)
+        return Reference(text, Kind(prefix), path, name)
+    if colon and prefix in _FOREIGN and not Path(text).exists():
+        raise UsageError(
+            f"{text}: the form {prefix}: is not supported",
+            tip="use oci:PATH, oci-archive:PATH, docker-archive:PATH, or engine:REF for an image"
+            " that the engine has or can pull",
+        )
+    path, name = _split(text, text)
+    return Reference(text, None, path, name)
+
+
+def _split(rest: str, text: str) -> tuple[Path, str | None]:
+    if not rest:
+        raise UsageError(f"{text!r}: names no path")
+    if _exists(rest):
+        return Path(rest), None
+    if (found := _DIGEST_SUFFIX.fullmatch(rest)) and _exists(found["path"]):
+        return Path(found["path"]), f"@{found['digest']}"
+    places = [place for place, character in enumerate(rest) if character == ":"]
+    for place in places:
+        if place and _exists(rest[:place]):
+            return Path(rest[:place]), rest[place + 1 :] or None
+    path = rest[: places[0]] if places else rest
+    tip = f"is it an image that the engine has? Then write {ENGINE}{rest}"
+    raise ArchiveError(
+        f"{path}: there is no such file or directory",
+        tip=tip if rest == text and _IMAGE_NAME.fullmatch(rest) else "",
+    )
+
+
+def _exists(path: str) -> bool:
+    try:
+        Path(path).lstat()
+    except (OSError, ValueError):
+        return False
+    return True
