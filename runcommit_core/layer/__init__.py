@@ -1,0 +1,1 @@
+"""The canonical layer and what it needs to know of the base."""

@@ -1,0 +1,203 @@
+"""The canonical layer, version 1: one byte string for one change, from whichever engine.
+
+The layer is computed from the merged base, the merged result and the source date epoch alone;
+``docs/reference/canonical-layer.md`` specifies it to the byte.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, BinaryIO, Literal, NamedTuple
+
+from runcommit_core.errors import ArchiveError
+from runcommit_core.layer.difference import Difference, difference
+from runcommit_core.layer.header import Attributes
+from runcommit_core.layer.order import entry_key, whiteout_key
+from runcommit_core.layer.result import Inode, Result
+from runcommit_core.layer.scrub import drop_excluded, scrub, with_ancestors
+from runcommit_core.layer.whiteout import whiteout_path
+from runcommit_core.layer.write import LayerWriter
+from runcommit_core.layer.xattrs import is_user_xattr, kept_xattrs
+from runcommit_core.oci.tar import Kind
+from runcommit_core.oci.tar_header import NO_XATTRS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from runcommit_core.layer.basetree import BaseTree
+    from runcommit_core.layer.changes import Changes
+    from runcommit_core.layer.node import Node
+    from runcommit_core.oci.model import DiffId
+
+_DIRECTORY, _SYMLINK, _REGULAR = Kind.DIRECTORY, Kind.SYMLINK, Kind.REGULAR
+_WHITEOUT = Attributes(_REGULAR, 0, 0, 0, 0, b"", 0, 0, 0, NO_XATTRS)
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What a user decides about a layer.
+
+    ``epoch`` counts seconds.  ``mount_points`` are the targets of the run's own mounts, as
+    normalised paths.  A path for which ``exclude`` is true, and all below it, counts as unchanged;
+    a deleted directory takes what is excluded inside it along.
+    """
+
+    epoch: int
+    mtime: Literal["clamp", "set"] = "clamp"
+    keep_user_xattrs: bool = False
+    mount_points: tuple[bytes, ...] = ()
+    exclude: Callable[[bytes], bool] | None = None
+    always_layer: bool = False
+
+
+class Change(NamedTuple):
+    """One thing that the layer says; ``size`` is that of the content in the layer."""
+
+    action: Literal["added", "changed", "removed"]
+    path: bytes
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class LayerReport:
+    """What was written.  ``diff_id`` is None, and nothing was written, where nothing changed.
+
+    ``entries`` counts the members of the tar, ancestors included, which ``changes`` leaves out.
+    """
+
+    diff_id: DiffId | None
+    size: int
+    entries: int
+    changes: tuple[Change, ...]
+    warnings: tuple[str, ...]
+
+    def count(self, action: Literal["added", "changed", "removed"]) -> int:
+        """Count the changes of one kind."""
+        return sum(change.action == action for change in self.changes)
+
+
+def canonicalise(
+    tree: BaseTree, raw_layers: Sequence[Changes], policy: Policy, output: BinaryIO
+) -> LayerReport:
+    """Write the canonical layer of the raw layers, applied in order to the base ``tree``.
+
+    :raises ArchiveError: the raw layers contradict themselves or the base
+    :raises IndexDamagedError: a base layer must be indexed anew
+    """
+    result = Result(tree)
+    for changes in raw_layers:
+        result.apply(changes, policy.epoch)
+    stays = _scrub(result, policy)
+    found = difference(result, user_xattrs=policy.keep_user_xattrs, stays=stays)
+    warnings = [warning for changes in raw_layers for warning in changes.warnings]
+    warnings += _dropped_xattrs(found, policy)
+    if not found.changed and not found.deleted and not policy.always_layer:
+        return LayerReport(None, 0, 0, (), tuple(warnings))
+    writer = LayerWriter(output)
+    _write(found, policy, writer)
+    diff_id = writer.finish()
+    return LayerReport(
+        diff_id, writer.size, writer.entries, tuple(_changes(found)), tuple(warnings)
+    )
+
+
+def _scrub(result: Result, policy: Policy) -> Callable[[bytes], bool]:
+    """Take out what is not the user's change; tell which paths of the base stay regardless."""
+    stay = scrub(result, policy.mount_points)
+    if policy.exclude is None:
+        return stay.__contains__
+    is_excluded = with_ancestors(policy.exclude)
+    drop_excluded(result, is_excluded)
+    return lambda path: path in stay or is_excluded(path)
+
+
+_Item = tuple[bytes, bytes, Inode | None, "Node | None"]
+
+
+def _write(found: Difference, policy: Policy, writer: LayerWriter) -> None:
+    """Write everything in canonical order; sort keys are unique, so paths are, too."""
+    masters: dict[Inode, tuple[bytes, Attributes]] = {}
+    previous = b""
+    for key, path, inode, node in sorted(_items(found), key=lambda item: item[0]):
+        if key == previous:
+            raise ArchiveError(f"{path!r} would be in the layer twice")
+        previous = key
+        if inode is None:
+            writer.add(path, _WHITEOUT if node is None else _of_base(node, policy))
+        elif inode in masters:
+            writer.add(path, _hardlink(*masters[inode]))
+        else:
+            attributes = _attributes(inode, node, policy)
+            if inode.linked:
+                masters[inode] = (path, attributes)
+            writer.add(
+                path, attributes, inode.changes.content(inode.entry) if attributes.size else ()
+            )
+
+
+def _items(found: Difference) -> Iterable[_Item]:
+    for path, _ in found.deleted:
+        yield whiteout_key(path), whiteout_path(path), None, None
+    for path, inode, node in found.changed:
+        yield entry_key(path), path, inode, node
+    for path, ancestor, node in found.ancestors:
+        yield entry_key(path), path, ancestor, node
+
+
+def _attributes(inode: Inode, node: Node | None, policy: Policy) -> Attributes:
+    entry = inode.entry
+    kind = entry.kind
+    mtime = entry.mtime
+    if node is None or node.mtime != mtime:
+        if kind is _DIRECTORY and node is not None and node.kind is _DIRECTORY:
+            mtime = node.mtime
+        else:
+            mtime = policy.epoch if policy.mtime == "set" else min(mtime, policy.epoch)
+    return Attributes(
+        kind,
+        0o777 if kind is _SYMLINK else entry.mode,
+        entry.uid,
+        entry.gid,
+        mtime,
+        entry.link,
+        entry.size,
+        entry.major,
+        entry.minor,
+        kept_xattrs(entry.xattrs, user=policy.keep_user_xattrs) if entry.xattrs else NO_XATTRS,
+    )
+
+
+def _hardlink(master: bytes, attributes: Attributes) -> Attributes:
+    return attributes._replace(
+        kind=Kind.HARDLINK, link=master, size=0, major=0, minor=0, xattrs=NO_XATTRS
+    )
+
+
+def _of_base(node: Node, policy: Policy) -> Attributes:
+    """Repeat a directory of the base, which is in the layer for what lies below it."""
+    xattrs: Mapping[bytes, bytes] = kept_xattrs(node.xattrs, user=policy.keep_user_xattrs)
+    return Attributes(_DIRECTORY, node.mode, node.uid, node.gid, node.mtime, b"", 0, 0, 0, xattrs)
+
+
+def _changes(found: Difference) -> Iterable[Change]:
+    masters = set()
+    for path, inode, node in found.changed:
+        size = 0 if inode in masters else inode.entry.size
+        if inode.linked:
+            masters.add(inode)
+        yield Change("changed" if node is not None else "added", path, size)
+    for path, _ in found.deleted:
+        yield Change("removed", path, 0)
+
+
+def _dropped_xattrs(found: Difference, policy: Policy) -> list[str]:
+    if policy.keep_user_xattrs:
+        return []
+    paths = [
+        path
+        for path, inode, _ in found.changed
+        if inode.entry.xattrs and any(map(is_user_xattr, inode.entry.xattrs))
+    ]
+    if not paths:
+        return []
+    return [f"user.* attributes dropped from {len(paths)} paths, the first is {paths[0]!r}"]

@@ -1,0 +1,125 @@
+"""What an engine says has changed: one raw layer, from a tar or from elsewhere."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, BinaryIO, Protocol, Self
+
+from runcommit_core.errors import ArchiveError
+from runcommit_core.layer.whiteout import Marker, split_marker
+from runcommit_core.oci.tar import Kind, TarEntry, TarReader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
+
+_CHUNK = 1 << 20
+
+
+class Changes(Protocol):
+    """One raw layer; whatever can say this much can be brought into the canonical form.
+
+    ``entries`` maps paths to what is there now; the ``link`` of a hardlink is a path in the same
+    or in an earlier layer.  ``whiteouts`` are the deleted paths themselves, ``opaques`` the
+    directories whose lower content is hidden; both act before the entries.  ``warnings`` tells
+    what could not be represented (sockets).
+    """
+
+    @property
+    def name(self) -> str:
+        """Name the layer in messages."""
+        ...
+
+    @property
+    def entries(self) -> Mapping[bytes, TarEntry]:
+        """Map paths to entries, in any order."""
+        ...
+
+    @property
+    def whiteouts(self) -> AbstractSet[bytes]:
+        """Give the paths deleted."""
+        ...
+
+    @property
+    def opaques(self) -> AbstractSet[bytes]:
+        """Give the directories that start empty."""
+        ...
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        """Tell what was dropped on the way."""
+        ...
+
+    def content(self, entry: TarEntry) -> Iterator[bytes]:
+        """Read a regular file's ``entry.size`` bytes; any number of times, one file at a time."""
+        ...
+
+
+class TarChanges:
+    """A raw layer as an uncompressed, seekable tar; its headers are read at once.
+
+    :raises ArchiveError: the tar is malformed, or names a whiteout of nothing
+    """
+
+    def __init__(self, open_tar: Callable[[], BinaryIO], *, name: str) -> None:
+        self.name = name
+        self.entries: dict[bytes, TarEntry] = {}
+        self.whiteouts: set[bytes] = set()
+        self.opaques: set[bytes] = set()
+        self.warnings: list[str] = []
+        self._file = open_tar()
+        try:
+            self._read()
+        except BaseException:
+            self._file.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the tar."""
+        self._file.close()
+
+    def content(self, entry: TarEntry) -> Iterator[bytes]:
+        """Read a regular file's content by its offset."""
+        self._file.seek(entry.data_offset)
+        missing = entry.size
+        while missing:
+            chunk = self._file.read(min(missing, _CHUNK))
+            if not chunk:
+                raise ArchiveError(f"{self.name}: {entry.path!r}: truncated content")
+            missing -= len(chunk)
+            yield chunk
+
+    def _read(self) -> None:
+        entries = self.entries
+        count = 0
+        for entry in TarReader(self._file, name=self.name):
+            path = entry.path
+            if (b".wh." in path and self._is_marker(path)) or not path:
+                continue
+            entries[path] = entry
+            count += 1
+            if len(entries) != count:
+                self.warnings.append(f"{self.name}: {path!r} is there twice; the last one counts")
+                count = len(entries)
+            if entry.kind is Kind.CHARACTER and entry.major == entry.minor == 0:
+                raise ArchiveError(
+                    f"{self.name}: {path!r} is a character device 0:0, which stands for a deleted"
+                    " file on overlay file systems",
+                    tip="remove the device in the command",
+                )
+
+    def _is_marker(self, path: bytes) -> bool:
+        try:
+            marker, target = split_marker(path)
+        except ValueError as error:
+            raise ArchiveError(f"{self.name}: {error}") from None
+        if marker is Marker.WHITEOUT:
+            self.whiteouts.add(target)
+        elif marker is Marker.OPAQUE:
+            self.opaques.add(target)
+        return marker is not Marker.NONE
