@@ -1,0 +1,139 @@
+"""``run_commit``: one job from a base image to its outputs."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runcommit_core.background import Background
+from runcommit_core.commands import DEFAULT_SHELL, Commands, resolve_commands, which_failed
+from runcommit_core.engine_base import open_engine_base
+from runcommit_core.errors import CommandError
+from runcommit_core.job import located, new_job, private_folder, rebase, to_stderr
+from runcommit_core.model import (
+    Container,
+    EngineOptions,
+    Image,
+    Job,
+    LayerOptions,
+    Layers,
+    Result,
+    RunOptions,
+    SavedImage,
+)
+from runcommit_core.oci.base import is_engine_reference, open_base
+from runcommit_core.outputs import write_image, write_metadata
+from runcommit_core.plugins import choose_backend, pipeline
+from runcommit_core.staging import staging
+from runcommit_core.steps import Stopwatch
+from runcommit_core.transport import Mode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from runcommit_core.hookspecs import Pipeline
+
+
+def run_commit(
+    base: str | os.PathLike[str],
+    commands: str | Sequence[str] = (),
+    *,
+    script: str | os.PathLike[str] | None = None,
+    argv: Sequence[str] = (),
+    shell: Sequence[str] = DEFAULT_SHELL,
+    backend: str | object = "auto",
+    transport: str = "auto",
+    engine_path: str | None = None,
+    engine_flags: Sequence[str] = (),
+    platform: str | None = None,
+    env: Mapping[str, str] | None = None,
+    user: str | None = None,
+    workdir: str | None = None,
+    network: str | None = None,
+    run_flags: Sequence[str] = (),
+    source_date_epoch: int | None = None,
+    always_layer: bool = False,
+    layer: str | os.PathLike[str] | None = None,
+    image: str | os.PathLike[str] | None = None,
+    metadata: str | os.PathLike[str] | None = None,
+    plugins: Iterable[object] = (),
+    console: Callable[[bytes], None] = to_stderr,
+) -> Result:
+    """Run commands on ``base`` and get exactly the new layer.
+
+    ``base`` is ``oci:PATH[:NAME]``, ``oci-archive:PATH``, ``docker-archive:PATH``, a path whose
+    kind is detected, or ``engine:REF``.  One of ``commands`` (each through ``shell``), ``script``
+    and ``argv`` says what runs; its output goes to ``console``.  ``layer``, ``image`` and
+    ``metadata`` are paths to write: the layer's tar, the complete image as an OCI layout, a JSON
+    report.  ``source_date_epoch`` is in seconds.  Without ``layer`` the result's layer has no
+    file any more, only its facts.
+
+    Raises the leaves of RuncommitError (see ``runcommit_core.errors``).
+    """
+    todo = resolve_commands(
+        [commands] if isinstance(commands, str) else commands,
+        script=Path(script) if script is not None else None,
+        argv=argv,
+        shell=shell,
+    )
+    engine = EngineOptions(path=engine_path, flags=tuple(engine_flags))
+    name, chosen = choose_backend(backend, engine)
+    steps = pipeline(chosen, name, plugins)
+    with contextlib.ExitStack() as cleanup:
+        staged = cleanup.enter_context(staging())
+        folder = private_folder(cleanup)
+        info = Background(lambda: steps.describe(engine=engine))
+        watch = Stopwatch(name)
+        job = new_job(
+            argv=todo.argv,
+            run=RunOptions(
+                env=env or {},
+                user=user or "",
+                workdir=workdir or "",
+                network=network,
+                flags=tuple(run_flags),
+            ),
+            layer=LayerOptions(always=always_layer),
+            engine=engine,
+            mode=Mode(transport),
+            folder=folder,
+            output=staged.beside(Path(layer)) if layer else folder / "layer.tar",
+            console=console,
+            cleanup=cleanup,
+        )
+        reference = os.fspath(base)
+        if is_engine_reference(reference):
+            original, locate = open_engine_base(steps, job, reference)
+        else:
+            original, locate = open_base(reference, platform=platform), located
+        job = rebase(job, original, locate=locate, epoch=source_date_epoch)
+        layers = _run_steps(steps, job, todo, watch)
+        written = write_image(Path(image), job, layers, todo.history) if image else None
+        result = Result(
+            backend=name,
+            engine=info.result(),
+            base=original,
+            layers=layers.layers,
+            image=written,
+            transport=job.transport.used,
+            epoch=job.layer.epoch,
+            seconds=watch.seconds,
+            warnings=layers.warnings,
+        )
+        if metadata:
+            write_metadata(staged.beside(Path(metadata)), result)
+        staged.publish()
+    return result
+
+
+def _run_steps(steps: Pipeline, job: Job, todo: Commands, watch: Stopwatch) -> Layers:
+    base = watch.step("load", Image, steps.load, job=job)
+    try:
+        container = watch.step("run", Container, steps.run, job=job, image=base)
+    except CommandError as error:
+        raise which_failed(error, todo) from None
+    committed = watch.step("commit", Image, steps.commit, job=job, container=container)
+    saved = watch.step("save", SavedImage, steps.save, job=job, image=committed)
+    return watch.step("extract", Layers, steps.extract, job=job, saved=saved)

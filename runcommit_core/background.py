@@ -1,0 +1,34 @@
+"""A value that is worked out beside the main thread while an engine is busy."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+
+
+class Background(Generic[T]):
+    """Starts ``work`` at once in a thread; ``result`` waits for it and raises what it raised."""
+
+    def __init__(self, work: Callable[[], T]) -> None:
+        self._work = work
+        self._values: list[T] = []
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._values.append(self._work())
+        except BaseException as error:  # noqa: BLE001 - raised again where the value is needed
+            self._error = error
+
+    def result(self) -> T:
+        self._thread.join()
+        if self._error:
+            raise self._error
+        return self._values[0]

@@ -1,0 +1,68 @@
+"""The entry point: signals, logging, and from an exception to an exit code."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from runcommit_core.cli.commands import cli
+from runcommit_core.errors import RuncommitError
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+
+class InterruptedBySignalError(BaseException):
+    """A signal asked the program to end; unwinding cleans up."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+def main() -> None:
+    """Run the command line and exit with the code that DESIGN and README list."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    sys.exit(_run())
+
+
+def _run() -> int:
+    try:
+        cli.main(standalone_mode=False)
+    except InterruptedBySignalError as error:
+        _say(f"interrupted by {signal.Signals(error.number).name}; cleaned up")
+        return 128 + error.number
+    except RuncommitError as error:
+        _explain(error)
+        return error.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except BrokenPipeError:
+        # whoever read our standard output has gone; nothing is left to say there
+        sys.stdout = None
+        return 1
+    return 0
+
+
+def _interrupt(number: int, _frame: FrameType | None) -> None:
+    # what follows is clean-up, which a second signal must not cut short
+    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(each, signal.SIG_IGN)
+    raise InterruptedBySignalError(number)
+
+
+def _explain(error: RuncommitError) -> None:
+    _say(f"error: {error}")
+    if error.tip:
+        _say(f"tip: {error.tip}")
+
+
+def _say(text: str) -> None:
+    click.echo(f"runcommit: {text}", err=True)

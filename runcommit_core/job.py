@@ -1,0 +1,129 @@
+"""Making a Job, and putting it on a base."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import secrets
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runcommit_core.cachedir import cache_dir
+from runcommit_core.epoch import VARIABLE, choose_epoch
+from runcommit_core.layer.indexing import Indexing
+from runcommit_core.model import EngineOptions, Job, LayerOptions, RunOptions
+from runcommit_core.oci.config import run_defaults
+from runcommit_core.oci.model import BaseImage, BaseLayer
+from runcommit_core.oci.regions import digest_of_bytes
+from runcommit_core.transport import Mode, Transport
+
+if TYPE_CHECKING:
+    import contextlib
+
+_ON_DISK = "/var/tmp"  # noqa: S108 - mkdtemp makes a private folder there
+
+Locate = Callable[[BaseLayer], BaseLayer]
+"""From a layer to the same layer with its bytes in reach."""
+
+
+def private_folder(cleanup: contextlib.ExitStack) -> Path:
+    """A folder for the job alone, on disk rather than in memory unless TMPDIR says otherwise."""
+    parent = os.environ.get("TMPDIR") or (_ON_DISK if Path(_ON_DISK).is_dir() else None)
+    folder = Path(tempfile.mkdtemp(prefix="runcommit-", dir=parent))
+    cleanup.callback(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def to_stderr(chunk: bytes) -> None:
+    """The default console: what the command says goes to standard error, at once."""
+    sys.stderr.buffer.write(chunk)
+    sys.stderr.buffer.flush()
+
+
+def new_job(
+    *,
+    argv: tuple[str, ...],
+    run: RunOptions,
+    layer: LayerOptions,
+    engine: EngineOptions,
+    mode: Mode,
+    folder: Path,
+    output: Path,
+    console: Callable[[bytes], None],
+    cleanup: contextlib.ExitStack,
+) -> Job:
+    """A job on the empty base; ``rebase`` puts it on another."""
+    empty = scratch_image()
+    indexing = Indexing(cache_dir(), empty, located)
+    return Job(
+        id=secrets.token_hex(6),
+        base=empty,
+        argv=argv,
+        run=run,
+        layer=layer,
+        engine=engine,
+        transport=_transport(empty, mode, folder, cleanup, located, indexing),
+        tree=indexing.tree,
+        locate=located,
+        folder=folder,
+        output=output,
+        console=console,
+        cleanup=cleanup,
+    )
+
+
+def rebase(job: Job, base: BaseImage, *, locate: Locate, epoch: int | None) -> Job:
+    """The same job on another base, whose user and workdir hold where none was asked for."""
+    indexing = Indexing(cache_dir(), base, locate)
+    defaults = run_defaults(base.config)
+    seconds = choose_epoch(epoch, base.config)
+    return dataclasses.replace(
+        job,
+        base=base,
+        locate=locate,
+        transport=_transport(base, job.transport.mode, job.folder, job.cleanup, locate, indexing),
+        tree=indexing.tree,
+        layer=dataclasses.replace(job.layer, epoch=seconds),
+        run=dataclasses.replace(
+            job.run,
+            user=job.run.user or defaults.user,
+            workdir=job.run.workdir or defaults.workdir,
+            env={VARIABLE: str(seconds), **job.run.env},
+        ),
+    )
+
+
+def located(layer: BaseLayer) -> BaseLayer:
+    """A layer whose bytes are in a file is where it says."""
+    return layer
+
+
+def scratch_image() -> BaseImage:
+    """The image without layers, on which nothing is known to the engine."""
+    config = b'{"architecture":"amd64","os":"linux","rootfs":{"diff_ids":[],"type":"layers"}}'
+    return BaseImage(
+        name="scratch",
+        config=config,
+        config_digest=digest_of_bytes(config),
+        layers=(),
+        manifest=None,
+        manifest_media_type="",
+        manifest_digest=None,
+    )
+
+
+def _transport(
+    base: BaseImage,
+    mode: Mode,
+    folder: Path,
+    cleanup: contextlib.ExitStack,
+    locate: Locate,
+    indexing: Indexing,
+) -> Transport:
+    return Transport(
+        base, mode=mode, folder=folder, cleanup=cleanup, locate=locate, feeder=indexing.feeder
+    )

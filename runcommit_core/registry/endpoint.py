@@ -1,0 +1,128 @@
+"""The loopback registry: a private OCI distribution endpoint for the length of one job.
+
+It serves one image (the private copy of the base) and takes one (what the engine committed).
+Each blob of the base, under its digest and under its diff_id, is answered with "exists", so that
+a push carries the new layer and the config only.
+
+Source: the OCI distribution specification, sections "Pulling" and "Pushing".
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+import socketserver
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, Self
+
+from runcommit_core.registry.handler import Handler
+from runcommit_core.registry.received import Received
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from runcommit_core.errors import ArchiveError
+    from runcommit_core.oci.model import BaseLayer
+    from runcommit_core.registry.served import ServedImage
+
+
+class Feeder(Protocol):
+    """Takes the stored bytes of a layer while they travel to the engine."""
+
+    def write(self, chunk: bytes) -> None: ...
+
+    def finish(self) -> None: ...
+
+    def abort(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What an engine needs to reach the endpoint.
+
+    ``authfile`` holds the credentials in the form of docker's ``config.json``, which podman and
+    buildah read too.
+    """
+
+    address: str
+    repository: str
+    authfile: Path
+
+    def reference(self, tag: str) -> str:
+        """The image reference ``address/repository:tag``."""
+        return f"{self.address}/{self.repository}:{tag}"
+
+
+class Endpoint(socketserver.ThreadingTCPServer):
+    """The server; a context manager that listens from ``__enter__`` to ``__exit__``."""
+
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 64
+
+    def __init__(
+        self,
+        folder: Path,
+        image: ServedImage,
+        *,
+        claimed: Mapping[str, int],
+        feeder: Callable[[BaseLayer], Feeder | None],
+        locate: Callable[[BaseLayer], BaseLayer],
+    ) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.image = image
+        self.claimed = claimed
+        self.feeder = feeder
+        self.locate = locate
+        self.received = Received()
+        self.problem: ArchiveError | None = None
+        self.requests = 0
+        self.folder = folder
+        self.repository = f"runcommit/{secrets.token_hex(8)}"
+        self._user, self._password = "runcommit", secrets.token_urlsafe(24)
+        token = base64.b64encode(f"{self._user}:{self._password}".encode()).decode()
+        self.authorization = f"Basic {token}"
+        self._connections: set[socket.socket] = set()
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.shutdown()
+        with self._lock:
+            for connection in self._connections:
+                connection.close()
+        self.server_close()
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.server_address[1]}"
+
+    def access(self) -> Access:
+        """Write the credentials where only the user can read them, and say where."""
+        authfile = self.folder / f"auth-{self.server_address[1]}.json"
+        if not authfile.exists():
+            token = self.authorization.removeprefix("Basic ")
+            authfile.touch(0o600)
+            authfile.write_text(json.dumps({"auths": {self.address: {"auth": token}}}))
+        return Access(self.address, self.repository, authfile)
+
+    def process_request(self, request: object, client_address: object) -> None:
+        with self._lock:
+            self._connections.add(request)  # type: ignore[arg-type]
+        super().process_request(request, client_address)  # type: ignore[arg-type]
+
+    def shutdown_request(self, request: object) -> None:
+        with self._lock:
+            self._connections.discard(request)  # type: ignore[arg-type]
+        super().shutdown_request(request)
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Engines drop connections as they like; what matters is noted in ``problem``."""

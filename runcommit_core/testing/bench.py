@@ -1,0 +1,108 @@
+"""Where contract tests run the command line: here, or wherever a test set-up puts it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tarfile
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from runcommit_core import process
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """How a command line ended."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+    @property
+    def diff_id(self) -> str:
+        """The one diff_id that was printed; fails the test when it is not one."""
+        assert self.returncode == 0, f"exit code {self.returncode}\n{self.stderr}"
+        assert self.stdout.count("\n") == 1, f"expected one diff_id, got {self.stdout!r}"
+        return self.stdout.strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """A backend, a folder that its user may write to, and a way to run command lines there.
+
+    ``command`` precedes the arguments of ``runcommit``; ``resources`` lists what the engine
+    holds (containers and images, by name or id), so that a test sees what was left behind;
+    ``isolated`` is false where the engine cannot keep a job off the network.
+    """
+
+    backend: str
+    folder: Path
+    command: tuple[str, ...]
+    env: Mapping[str, str]
+    resources: Callable[[], set[str]]
+    isolated: bool = True
+
+    def run(self, *arguments: str | os.PathLike[str], env: Mapping[str, str] | None = None) -> Ran:
+        """Run ``runcommit`` to its end."""
+        done = process.attempt(
+            *self.command, *(os.fspath(item) for item in arguments), env={**self.env, **(env or {})}
+        )
+        return Ran(done.returncode, done.output, done.errors)
+
+    def job(
+        self,
+        base: str | os.PathLike[str],
+        *arguments: str | os.PathLike[str],
+        env: Mapping[str, str] | None = None,
+    ) -> Ran:
+        """``runcommit run`` on a base with this bench's backend."""
+        return self.run("run", *self.choice, base, *arguments, env=env)
+
+    @property
+    def choice(self) -> tuple[str, ...]:
+        """The options of every job on this bench."""
+        network = ("--network", "none") if self.isolated else ()
+        return ("-b", self.backend, *network)
+
+
+def local_bench(backend: str, folder: Path, resources: Callable[[], set[str]]) -> Bench:
+    """A bench on this machine with this interpreter."""
+    return Bench(
+        backend=backend,
+        folder=folder,
+        command=(sys.executable, "-m", "runcommit_core"),
+        env=dict(os.environ),
+        resources=resources,
+    )
+
+
+def entries(layer: Path) -> dict[str, tarfile.TarInfo]:
+    """The members of a layer by name, read by an implementation that is not ours."""
+    with tarfile.open(layer) as tar:
+        return {member.name: member for member in tar}
+
+
+def content(layer: Path, name: str) -> bytes:
+    """The bytes of one regular file of a layer."""
+    with tarfile.open(layer) as tar:
+        file = tar.extractfile(name)
+        assert file is not None, f"{name} is no regular file"
+        return file.read()
+
+
+def image_config(layout: Path) -> dict[str, Any]:
+    """The config of the one image in an OCI layout."""
+    index = json.loads((layout / "index.json").read_bytes())
+    manifest = json.loads(_blob(layout, index["manifests"][0]["digest"]))
+    config: dict[str, Any] = json.loads(_blob(layout, manifest["config"]["digest"]))
+    return config
+
+
+def _blob(layout: Path, digest: str) -> bytes:
+    return (layout / "blobs" / digest.replace(":", "/")).read_bytes()

@@ -1,0 +1,348 @@
+"""The contract that every backend keeps, as a class of tests to inherit.
+
+::
+
+    class TestNerdctl(BackendContract):
+        backend = "nerdctl"
+
+        def resources(self) -> set[str]:
+            return set(process.output("nerdctl", "ps", "-aq").split())
+
+Every test runs the command line as a user would and looks at what can be seen from outside: exit
+codes, outputs, the layer, the image, what is left in the engine.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from runcommit_core import process
+from runcommit_core.testing import bases
+from runcommit_core.testing.bench import Bench, content, entries, image_config, local_bench
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+USAGE, COMMAND_FAILED, BAD_ARCHIVE = 2, 5, 6
+CHANGES = (
+    "echo new > /data/added",
+    "echo other > /data/changed",
+    "rm /data/deleted",
+    "chmod 600 /data/chmoded",
+    "ln -s changed /data/link",
+    "rm -r /data/tree",
+)
+EXPECTED = {
+    "data",
+    "data/.wh.deleted",
+    "data/.wh.tree",
+    "data/added",
+    "data/changed",
+    "data/chmoded",
+    "data/link",
+}
+
+
+class BackendContract:
+    """What every backend must do; inherit it and name the backend."""
+
+    backend = ""
+
+    def resources(self) -> set[str]:
+        """What the engine holds now: containers and images by any unique name.
+
+        The private copies of bases may stay; leave images out that are called
+        ``localhost/runcommit/base``.
+        """
+        raise NotImplementedError("list the engine's containers and images here")
+
+    @pytest.fixture
+    def bench(self, tmp_path: Path) -> Bench:
+        """Where command lines run; override it for other users or machines."""
+        return local_bench(self.backend, tmp_path, self.resources)
+
+    @pytest.fixture
+    def base(self, bench: Bench) -> bases.Base:
+        """A base with a shell and the files that these tests change; override with care."""
+        return bases.busybox(bench.folder / "base")
+
+    @pytest.fixture(autouse=True)
+    def nothing_stays(self, bench: Bench) -> Iterator[None]:
+        """Every test leaves the engine as it found it."""
+        before = bench.resources()
+        yield
+        left = bench.resources() - before
+        assert not left, f"left behind in the engine: {sorted(left)}"
+
+    # --- the layer
+
+    def test_the_layer_holds_exactly_what_changed(self, bench: Bench, base: bases.Base) -> None:
+        layer = bench.folder / "layer.tar"
+        ran = bench.job(base.ref, *_each(CHANGES), "-o", layer)
+        found = entries(layer)
+        assert ran.diff_id == f"sha256:{hashlib.sha256(layer.read_bytes()).hexdigest()}"
+        assert set(found) == EXPECTED
+        assert content(layer, "data/changed") == b"other\n"
+        assert found["data/chmoded"].mode == 0o600
+        assert found["data/link"].linkname == "changed"
+        assert found["data"].mtime == bases.EPOCH
+
+    def test_the_same_job_gives_the_same_layer(self, bench: Bench, base: bases.Base) -> None:
+        first, second = (bench.job(base.ref, *_each(CHANGES)) for _ in range(2))
+        assert first.diff_id == second.diff_id
+
+    def test_both_transports_give_the_same_layer(self, bench: Bench, base: bases.Base) -> None:
+        registry, archive = (
+            bench.job(base.ref, *_each(CHANGES), "--transport", name)
+            for name in ("auto", "archive")
+        )
+        assert registry.diff_id == archive.diff_id
+
+    def test_nothing_changed_means_no_layer(self, bench: Bench, base: bases.Base) -> None:
+        layer, image = bench.folder / "layer.tar", bench.folder / "image"
+        layer.write_text("of an earlier run")
+        ran = bench.job(base.ref, "-c", "true", "-o", layer, "--image", image)
+        assert (ran.returncode, ran.stdout) == (0, ""), ran.stderr
+        assert "no new layer" in ran.stderr
+        assert not layer.exists(), "a layer of an earlier run passes for one of this run"
+        config = image_config(image)
+        assert config["rootfs"]["diff_ids"] == list(base.diff_ids)
+        assert config["history"][-1]["empty_layer"] is True
+
+    def test_an_empty_layer_on_demand(self, bench: Bench, base: bases.Base) -> None:
+        layer = bench.folder / "layer.tar"
+        bench.job(base.ref, "-c", "true", "-o", layer, "--always-layer").diff_id  # noqa: B018
+        assert layer.read_bytes() == bytes(1024)
+
+    def test_types_and_modes_arrive(self, bench: Bench, base: bases.Base) -> None:
+        layer = bench.folder / "layer.tar"
+        commands = (
+            "mkdir -m 3777 /new; echo s > /new/suid; chmod 4755 /new/suid",
+            "chown 1000:1000 /new/suid; chmod 4755 /new/suid; mkfifo -m 640 /new/fifo",
+            "ln /new/suid /new/zz; ln -s ../nowhere /new/dangling",
+        )
+        bench.job(base.ref, *_each(commands), "-o", layer).diff_id  # noqa: B018
+        found = entries(layer)
+        assert set(found) == {"new", "new/suid", "new/fifo", "new/zz", "new/dangling"}
+        assert found["new"].mode == 0o3777
+        assert (found["new/suid"].mode, found["new/suid"].uid) == (0o4755, 1000)
+        assert found["new/fifo"].isfifo()
+        assert (found["new/zz"].islnk(), found["new/zz"].linkname) == (True, "new/suid")
+        assert found["new/dangling"].linkname == "../nowhere"
+
+    # --- commands
+
+    def test_text_reaches_the_shell_untouched(self, bench: Bench, base: bases.Base) -> None:
+        text = "ä $HOME `id` \"double\" 'single' \\ * \n second line\t!#%"
+        quoted = text.replace("'", "'\\''")
+        layer = bench.folder / "layer.tar"
+        ran = bench.job(base.ref, "-c", f"printf %s '{quoted}' > /out", "-o", layer)
+        assert ran.diff_id
+        assert content(layer, "out").decode() == text
+
+    def test_exec_form_takes_each_word_as_it_is(self, bench: Bench, base: bases.Base) -> None:
+        words = ["", "$HOME", "a b", "line\nbreak", "-o", "é", "--", "'"]
+        program = 'for w do printf "[%s]" "$w"; done > /out'
+        layer = bench.folder / "layer.tar"
+        ran = bench.job("-o", layer, base.ref, "--", "/bin/sh", "-c", program, "sh", *words)
+        assert ran.diff_id
+        assert content(layer, "out").decode() == "".join(f"[{word}]" for word in words)
+
+    def test_a_script_runs(self, bench: Bench, base: bases.Base) -> None:
+        script, layer = bench.folder / "script", bench.folder / "layer.tar"
+        script.write_text("#!/bin/sh -e\necho one > /out\nfalse || echo two >> /out\n")
+        assert bench.job(base.ref, "--script", script, "-o", layer).diff_id
+        assert content(layer, "out") == b"one\ntwo\n"
+
+    def test_the_first_failure_stops(self, bench: Bench, base: bases.Base) -> None:
+        layer, image = bench.folder / "layer.tar", bench.folder / "image"
+        commands = ("echo first", "echo to-stderr >&2; exit 42", "echo third")
+        ran = bench.job(base.ref, *_each(commands), "-o", layer, "--image", image)
+        assert ran.returncode == COMMAND_FAILED
+        assert "exit code 42" in ran.stderr
+        assert "command 2 of 3" in ran.stderr
+        assert "first\n" in ran.stderr
+        assert "to-stderr\n" in ran.stderr
+        assert "third\n" not in ran.stderr
+        assert ran.stdout == ""
+        assert not layer.exists()
+        assert not image.exists()
+
+    @pytest.mark.parametrize("code", [1, 2, 125, 126, 127, 255])
+    def test_no_exit_code_is_taken_for_the_engines(
+        self, bench: Bench, base: bases.Base, code: int
+    ) -> None:
+        ran = bench.job(base.ref, "-c", f"exit {code}")
+        assert ran.returncode == COMMAND_FAILED, ran.stderr
+        assert f"exit code {code}" in ran.stderr
+
+    def test_a_program_that_is_not_there(self, bench: Bench, base: bases.Base) -> None:
+        ran = bench.job(base.ref, "--", "/no/such/program")
+        assert ran.returncode == COMMAND_FAILED, ran.stderr
+        assert "exit code 127" in ran.stderr
+        assert "/no/such/program" in ran.stderr
+
+    def test_output_is_live_and_complete(self, bench: Bench, base: bases.Base) -> None:
+        ran = bench.job(base.ref, "-c", "echo out; echo err >&2; seq 20000; printf 'no newline'")
+        assert ran.stdout == ""
+        lines = ran.stderr.splitlines()
+        # engines carry the two streams side by side, so only each one has an order
+        lines.remove("err")
+        assert lines[:20001] == ["out", *map(str, range(1, 20001))]
+        assert lines[20001].startswith("no newline")
+
+    # --- the run's surroundings
+
+    def test_env_user_and_workdir_hold_for_the_run_alone(self, bench: Bench) -> None:
+        base = bases.busybox(
+            bench.folder / "mine",
+            {"Env": ["PATH=/bin", "KEPT=base value"], "User": "user", "WorkingDir": "/data"},
+        )
+        layer, image = bench.folder / "layer.tar", bench.folder / "image"
+        show = 'echo "$KEPT|$GIVEN|$(id -u):$(id -g)|$(pwd)" > /tmp/out'
+        ran = bench.job("-e", "GIVEN=a=b c", "-o", layer, "--image", image, base.ref, "-c", show)
+        assert ran.diff_id
+        assert content(layer, "tmp/out") == b"base value|a=b c|1000:1000|/data\n"
+        assert _without_result(image_config(image)) == _without_result(base.config)
+        ran = bench.job("-u", "root", "-w", "/tmp", "-o", layer, base.ref, "-c", show)
+        assert ran.diff_id
+        assert content(layer, "tmp/out") == b"base value||0:0|/tmp\n"
+
+    def test_no_network_means_none(self, bench: Bench, base: bases.Base) -> None:
+        if not bench.isolated:
+            ran = bench.job(base.ref, "--network", "none", "-c", "true")
+            assert ran.returncode == USAGE, ran.stderr
+            return
+        layer = bench.folder / "layer.tar"
+        assert bench.job(base.ref, "-c", "ip route > /routes", "-o", layer).diff_id
+        assert content(layer, "routes") == b""
+
+    # --- the result's config
+
+    def test_the_config_is_the_bases(self, bench: Bench) -> None:
+        settings = {
+            "Entrypoint": ["/bin/sh", "-c", "echo the entrypoint swallowed the command; exit 9"],
+            "Cmd": ["swallowed"],
+            "User": "user",
+            "WorkingDir": "/data",
+            "Volumes": {"/vol": {}, "/data": {}},
+            "Env": ["PATH=/bin", "A=b"],
+            "Labels": {"one": "two"},
+            "ExposedPorts": {"80/tcp": {}},
+            "StopSignal": "SIGUSR1",
+            "OnBuild": ["RUN false"],
+            "Healthcheck": {"Test": ["CMD", "false"]},
+        }
+        base = bases.busybox(bench.folder / "mine", settings)
+        layer, image = bench.folder / "layer.tar", bench.folder / "image"
+        ran = bench.job(
+            "-u", "root", "-o", layer, "--image", image, base.ref,
+            "-c", "mkdir -p /vol && echo v > /vol/file && echo d > /data/file",
+        )  # fmt: skip
+        diff_id = ran.diff_id
+        assert {"vol/file", "data/file"} <= set(entries(layer)), "volumes were not committed"
+        config = image_config(image)
+        assert _without_result(config) == _without_result(base.config)
+        assert config["rootfs"]["diff_ids"] == [*base.diff_ids, diff_id]
+        assert len(config["history"]) == len(base.config["history"]) + 1
+
+    def test_the_image_is_a_base_again(self, bench: Bench, base: bases.Base) -> None:
+        image, layer = bench.folder / "image", bench.folder / "layer.tar"
+        assert bench.job(base.ref, "-c", "echo 1 > /one; rm /data/kept", "--image", image).diff_id
+        again = ("-c", "cat /one > /two; test ! -e /data/kept", "-o", layer)
+        assert bench.job(image, *again).diff_id
+        assert set(entries(layer)) == {"two"}
+
+    def test_metadata_tells_what_happened(self, bench: Bench, base: bases.Base) -> None:
+        path, layer = bench.folder / "metadata.json", bench.folder / "layer.tar"
+        diff_id = bench.job(base.ref, "-c", "echo > /x", "--metadata", path, "-o", layer).diff_id
+        told = json.loads(path.read_bytes())
+        assert [item["diff_id"] for item in told["layers"]] == [diff_id]
+        assert told["layers"][0]["size"] == layer.stat().st_size
+        assert list(told["seconds"]) == ["load", "run", "commit", "save", "extract"]
+        assert told["engine"]["version"]
+        assert told["base"]["diff_ids"] == list(base.diff_ids)
+
+    # --- what goes wrong
+
+    def test_a_base_that_is_none(self, bench: Bench) -> None:
+        wrong = bench.folder / "wrong.tar"
+        wrong.write_bytes(bases.busybox_layer())
+        ran = bench.job(wrong, "-c", "true")
+        assert ran.returncode == BAD_ARCHIVE
+        assert "wrong.tar" in ran.stderr
+
+    def test_a_base_that_lies_about_a_layer(self, bench: Bench) -> None:
+        # one of a kind, so that neither the engine nor the index has seen it
+        tar = bytearray(bases.file_layer("unique", os.urandom(4096)))
+        layers = [bases.busybox_layer(), bytes(tar)]
+        other = bases.write_layout(bench.folder / "other", layers)
+        tar[600] ^= 1
+        (other.path / "blobs" / other.diff_ids[1].replace(":", "/")).write_bytes(bytes(tar))
+        ran = bench.job(other.ref, "-c", "true")
+        assert ran.returncode == BAD_ARCHIVE, ran.stderr
+        assert other.diff_ids[1][:19] in ran.stderr
+
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    def test_a_signal_cleans_up(
+        self, bench: Bench, base: bases.Base, number: signal.Signals
+    ) -> None:
+        layer = bench.folder / "layer.tar"
+        command = "trap '' TERM INT; echo started; sleep 300; echo slept"
+        folders = set(bench.folder.iterdir())
+        with _started(bench, base, command, layer) as (running, said):
+            _wait_for("started", said)
+            running.send_signal(number)
+            assert running.wait(60) == 128 + number, said.read_text()
+        assert "slept" not in said.read_text().replace("echo slept", "")
+        assert set(bench.folder.iterdir()) - folders <= {said}
+
+    def test_two_jobs_on_one_base(self, bench: Bench, base: bases.Base) -> None:
+        layers = [bench.folder / f"layer{number}.tar" for number in range(2)]
+
+        def job(number: int) -> str:
+            command = f"sleep 0.5; echo {number} > /data/changed"
+            return bench.job(base.ref, "-c", command, "-o", layers[number]).diff_id
+
+        with ThreadPoolExecutor() as pool:
+            assert len(set(pool.map(job, range(2)))) == 2
+        assert [content(layer, "data/changed") for layer in layers] == [b"0\n", b"1\n"]
+
+
+def _each(commands: tuple[str, ...]) -> Iterator[str]:
+    for command in commands:
+        yield from ("-c", command)
+
+
+def _without_result(config: Any) -> dict[str, Any]:
+    kept = dict(config)
+    for key in ("rootfs", "history", "created"):
+        kept.pop(key)
+    return kept
+
+
+@contextlib.contextmanager
+def _started(
+    bench: Bench, base: bases.Base, command: str, layer: Path
+) -> Iterator[tuple[process.Running, Path]]:
+    said = bench.folder / "said"
+    arguments = ("run", *bench.choice, base.ref, "-c", command, "-o", str(layer))
+    with process.started(*bench.command, *arguments, env=bench.env, log=said) as it:
+        yield it, said
+
+
+def _wait_for(text: str, path: Path, seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while f"{text}\n" not in path.read_text():
+        assert time.monotonic() < end, f"{text!r} did not come in {seconds} s: {path.read_text()}"
+        time.sleep(0.05)

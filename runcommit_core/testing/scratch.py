@@ -1,0 +1,143 @@
+"""A backend without an engine: a folder, ``unshare`` and ``chroot``.
+
+It shows how small a backend can be and holds the core to its contract on machines without an
+engine.  It unpacks the whole base for every job, so it is no choice for real work.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tarfile
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from runcommit_core import (
+    CommandError,
+    Container,
+    EngineError,
+    EngineInfo,
+    Image,
+    RawLayer,
+    SavedImage,
+    hookimpl,
+    process,
+)
+from runcommit_core.oci.model import DiffId
+from runcommit_core.oci.regions import open_layer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from runcommit_core import EngineOptions, Job
+    from runcommit_core.layer.basetree import BaseTree
+
+PROGRAM = "/usr/bin/unshare"
+_ENTER = 'cd -- "$0" && exec "$@"'
+
+
+@hookimpl
+def describe(engine: EngineOptions) -> EngineInfo:
+    """Try ``unshare``: the kernel decides who may."""
+    try:
+        found = process.attempt(*_unshare(engine), "/bin/true")
+    except EngineError as error:
+        return EngineInfo(name="scratch", problem=str(error).splitlines()[0])
+    problem = found.words.strip() if found.returncode else ""
+    return EngineInfo(name="scratch", version="1", rootless=os.geteuid() != 0, problem=problem)
+
+
+@hookimpl
+def load(job: Job) -> Image:
+    """Unpack the base's layers, the upper ones over the lower ones."""
+    root = job.folder / "root"
+    root.mkdir()
+    for layer in job.base.layers:
+        with open_layer(job.locate(layer)) as stream:
+            _apply(root, stream)
+    return Image(os.fspath(root))
+
+
+@hookimpl
+def run(job: Job, image: Image) -> Container:
+    """Run the command with the folder as its root, in namespaces of its own."""
+    base_env = json.loads(job.transport.config)["config"].get("Env", [])
+    completed = process.attached(
+        *_unshare(job.engine),
+        *(["--net"] if job.run.network == "none" else []),
+        *["/usr/sbin/chroot", f"--userspec={job.run.user or '0:0'}", image.name],
+        *["/bin/sh", "-c", _ENTER, job.run.workdir, *job.argv],
+        env={**dict(item.split("=", 1) for item in base_env), **job.run.env},
+        console=job.console,
+    )
+    if completed.returncode:
+        raise CommandError(
+            f"the command failed with exit code {completed.returncode}",
+            command_exit_code=completed.returncode,
+            output=completed.output,
+        )
+    return Container(image.name)
+
+
+@hookimpl
+def commit(container: Container) -> Image:
+    """Do nothing: the folder is the image."""
+    return Image(container.name)
+
+
+@hookimpl
+def save(job: Job, image: Image) -> SavedImage:
+    """Call everything new; the canonical form drops what equals the base."""
+    path = job.folder / "everything.tar"
+    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as tar, job.tree() as tree:
+        for name in _deleted(tree, Path(image.name), b""):
+            tar.addfile(tarfile.TarInfo(name))
+        tar.add(image.name, ".")
+    with path.open("rb") as file:
+        diff_id = DiffId(f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}")
+    raw = RawLayer(diff_id, lambda: path.open("rb"))
+    return SavedImage(b"", (*job.base.diff_ids, diff_id), (raw,), "folder")
+
+
+def _unshare(engine: EngineOptions) -> tuple[str, ...]:
+    namespaces = ("--mount", "--pid", "--ipc", "--uts", "--fork", "--kill-child")
+    as_root = () if os.geteuid() == 0 else ("--map-root-user",)
+    return (*engine.command(PROGRAM), *namespaces, *as_root)
+
+
+def _apply(root: Path, stream: BinaryIO) -> None:
+    with tarfile.open(fileobj=stream, mode="r|") as tar:
+        tar.extraction_filter = lambda member, _: member
+        for member in tar:
+            place = root / member.name
+            if place.name.startswith(".wh."):
+                _remove(place.with_name(place.name.removeprefix(".wh.")))
+                continue
+            if not (member.isdir() and place.is_dir() and not place.is_symlink()):
+                _remove(place)
+            tar.extract(member, root, numeric_owner=True)
+            # tarfile leaves symlinks with the time of their extraction
+            os.utime(place, (member.mtime, member.mtime), follow_symlinks=False)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _deleted(tree: BaseTree, root: Path, folder: bytes) -> Iterator[str]:
+    for name in tree.children(folder):
+        path = _below(folder, name)
+        place = root / os.fsdecode(path)
+        if not os.path.lexists(place):
+            yield os.fsdecode(_below(folder, b".wh." + name))
+        elif place.is_dir() and not place.is_symlink():
+            yield from _deleted(tree, root, path)
+
+
+def _below(folder: bytes, name: bytes) -> bytes:
+    return folder + b"/" + name if folder else name

@@ -1,0 +1,188 @@
+"""How images travel between us and the engine: by the loopback registry, or as archive streams.
+
+The registry comes first.  An engine that cannot use it (a remote host, a network namespace of its
+own, a layer form that it does not know) gets archives; which way was taken is logged and told in
+the metadata.
+"""
+
+from __future__ import annotations
+
+import logging
+from enum import StrEnum
+from typing import TYPE_CHECKING, BinaryIO
+
+from runcommit_core.errors import EngineError
+from runcommit_core.registry.served import claims, private_image
+
+if TYPE_CHECKING:
+    import contextlib
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from runcommit_core.model import SavedImage
+    from runcommit_core.oci.model import BaseImage, BaseLayer, DiffId
+    from runcommit_core.registry.endpoint import Access, Endpoint, Feeder
+
+log = logging.getLogger("runcommit")
+
+
+class Mode(StrEnum):
+    """What ``--transport`` takes."""
+
+    AUTO = "auto"
+    REGISTRY = "registry"
+    ARCHIVE = "archive"
+
+
+class Transport:
+    """The ways of one job between us and the engine.
+
+    ``name`` is what the private copy of the base is called in the engine, ``diff_ids`` are its
+    layers, ``config`` is its config.  ``used`` tells how the result travelled.
+    """
+
+    def __init__(
+        self,
+        base: BaseImage,
+        *,
+        mode: Mode,
+        folder: Path,
+        cleanup: contextlib.ExitStack,
+        locate: Callable[[BaseLayer], BaseLayer],
+        feeder: Callable[[BaseLayer], Feeder | None],
+    ) -> None:
+        self._base = base
+        self.mode = mode
+        self._folder = folder
+        self._cleanup = cleanup
+        self._locate = locate
+        self._feeder = feeder
+        self._endpoint: Endpoint | None = None
+        self._image = private_image(base)
+        self.used = ""
+
+    @property
+    def name(self) -> str:
+        return self._image.name
+
+    @property
+    def config(self) -> bytes:
+        return self._image.config
+
+    @property
+    def diff_ids(self) -> tuple[DiffId, ...]:
+        return self._base.diff_ids
+
+    def tag(self, job_id: str) -> str:
+        """A name to commit under, such that a push of it goes to this job's registry."""
+        if self.mode is Mode.ARCHIVE:
+            return f"localhost/runcommit/job:{job_id}"
+        return self._access().reference(job_id)
+
+    def deliver(
+        self, *, pull: Callable[[Access], None], load: Callable[[Iterator[bytes]], None]
+    ) -> None:
+        """Bring the private copy of the base into the engine.
+
+        ``pull`` is given what the engine needs to pull ``access.reference("base")``, ``load`` an
+        archive to stream into the engine, which holds the image under ``name``.
+        """
+        if self.mode is not Mode.ARCHIVE and self._image.portable:
+            try:
+                pull(self._access())
+            except EngineError as error:
+                self._give_up("pull from", error)
+            else:
+                return
+        load(self._archive())
+
+    def collect(
+        self,
+        tag: str,
+        *,
+        push: Callable[[Access], None],
+        save: Callable[[], contextlib.AbstractContextManager[BinaryIO]],
+    ) -> SavedImage:
+        """Bring an image out of the engine that was committed under ``access.reference(tag)``.
+
+        ``push`` pushes it there, ``save`` opens a docker-archive of it as a stream.
+        """
+        if self.mode is not Mode.ARCHIVE:
+            try:
+                push(self._access())
+            except EngineError as error:
+                self._give_up("push to", error)
+            else:
+                return self._pushed(tag)
+        return self._saved(save)
+
+    def _pushed(self, tag: str) -> SavedImage:
+        from runcommit_core.oci.saved import from_push
+
+        received = self._registry().received
+        self.used = "registry"
+        return _saved_image(
+            from_push(received.manifests, received.blobs, tag, self._base.diff_ids), self.used
+        )
+
+    def _saved(self, save: Callable[[], contextlib.AbstractContextManager[BinaryIO]]) -> SavedImage:
+        from runcommit_core.oci.saved import from_archive
+
+        self.used = "archive"
+        spooled = from_archive(
+            save, self._folder, known_blobs=claims(self._base), known=self._base.diff_ids
+        )
+        return _saved_image(spooled, self.used)
+
+    def _archive(self) -> Iterator[bytes]:
+        from runcommit_core.oci.dockertar import archive_stream
+
+        layers = [self._locate(layer) for layer in self._base.layers]
+        return archive_stream(self._image.config, layers, name=self._image.name)
+
+    def _access(self) -> Access:
+        return self._registry().access()
+
+    def _registry(self) -> Endpoint:
+        from runcommit_core.registry.endpoint import Endpoint
+
+        if self._endpoint is None:
+            self._endpoint = self._cleanup.enter_context(
+                Endpoint(
+                    self._folder,
+                    self._image,
+                    claimed=claims(self._base),
+                    locate=self._locate,
+                    feeder=self._feeder,
+                )
+            )
+        return self._endpoint
+
+    def _give_up(self, verb: str, error: EngineError) -> None:
+        """Raise what our own side found wrong, or where no other way is allowed; else go on."""
+        endpoint = self._registry()
+        if endpoint.problem:
+            raise endpoint.problem from error
+        if self.mode is Mode.REGISTRY:
+            raise error
+        reached = "failed to" if endpoint.requests else "cannot reach us to"
+        log.warning(
+            "the engine %s %s the loopback registry, using archives instead: %s",
+            reached,
+            verb,
+            str(error).splitlines()[-1].strip(" |"),
+        )
+        self.mode = Mode.ARCHIVE
+
+
+def _saved_image(
+    spooled: tuple[bytes, tuple[DiffId, ...], dict[DiffId, Path]], source: str
+) -> SavedImage:
+    from runcommit_core.model import RawLayer, SavedImage
+
+    config, diff_ids, tars = spooled
+    layers = tuple(
+        RawLayer(diff_id, lambda path=path: path.open("rb"))  # type: ignore[misc]
+        for diff_id, path in tars.items()
+    )
+    return SavedImage(config, diff_ids, layers, source)
