@@ -1,0 +1,193 @@
+"""The buildah backend: Buildah through its command line, with any isolation it offers."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import re
+from typing import TYPE_CHECKING
+
+from runcommit_core import (
+    Access,
+    CommandError,
+    Container,
+    EngineError,
+    EngineInfo,
+    EngineOptions,
+    Image,
+    Job,
+    SavedImage,
+    UsageError,
+    hookimpl,
+    process,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PROGRAM = "buildah"
+_COMMAND_NOT_FOUND = 127
+_ENDED = re.compile(r"exit status (\d+)\s*\Z")
+_ISOLATION = re.compile(r"--isolation[= ](\w+)")
+_NOT_STARTED = re.compile(
+    r"creating container for \[|process failed to start with error|unable to start container"
+)
+_DOCKERS_CAPABILITIES = ("AUDIT_WRITE", "MKNOD", "NET_RAW")
+
+
+@hookimpl
+def describe(engine: EngineOptions) -> EngineInfo:
+    """Ask ``buildah info``, which fails where the storage or the user's ids are not in order."""
+    try:
+        version = process.attempt(*engine.command(PROGRAM), "--version")
+        info = process.attempt(*engine.command(PROGRAM), "info")
+    except EngineError as error:
+        return EngineInfo(name=PROGRAM, problem=str(error).splitlines()[0])
+    if info.returncode:
+        return EngineInfo(name=PROGRAM, problem=info.words.strip().splitlines()[-1])
+    facts = json.loads(info.output)
+    return EngineInfo(
+        name=PROGRAM,
+        version=version.output.split()[2],
+        rootless=bool(facts["host"]["rootless"]),
+        storage=facts["store"]["GraphDriverName"],
+    )
+
+
+@hookimpl
+def load(job: Job) -> Image:
+    """Pull the private copy of the base from the job's registry, unless the store has it."""
+    name = job.transport.name
+    if not _has(job, name):
+        job.transport.deliver(
+            pull=functools.partial(_pull, job, name), load=functools.partial(_load, job)
+        )
+    return Image(name)
+
+
+@hookimpl
+def run(job: Job, image: Image) -> Container:
+    """Make a working container and run the command in it."""
+    _check_isolation(job)
+    job.cleanup.callback(process.undo, *_buildah(job), "rm", job.name)
+    process.output(*_buildah(job), "from", "--pull=never", "--name", job.name, image.name)
+    options = ["--hostname=runcommit"]
+    options += [f"--cap-add=CAP_{name}" for name in _DOCKERS_CAPABILITIES]
+    options += ["--workingdir", job.run.workdir] if job.run.workdir else []
+    options += ["--user", job.run.user] if job.run.user else []
+    options += ["--network", job.run.network] if job.run.network else []
+    options += [word for key, value in job.run.env.items() for word in ("--env", f"{key}={value}")]
+    completed = process.attached(
+        *_buildah(job), "run", *options, *job.run.flags, job.name, "--", *job.argv,
+        console=job.console,
+    )  # fmt: skip
+    if completed.returncode:
+        _raise_failure(completed)
+    return Container(job.name)
+
+
+@hookimpl
+def commit(container: Container) -> Image:
+    """Do nothing: buildah commits straight to where ``save`` wants the image."""
+    return Image(container.name)
+
+
+@hookimpl
+def save(job: Job, image: Image) -> SavedImage:
+    """Send a working container, or the image that ``resolve`` found, out of the engine."""
+    verb = "push" if image.id else "commit"
+    return job.transport.collect(
+        job.id,
+        push=lambda access: _transfer(
+            job,
+            access,
+            verb,
+            "--disable-compression",
+            image.name,
+            f"docker://{access.reference(job.id)}",
+        ),
+        save=lambda: process.streaming(
+            *_buildah(job),
+            verb,
+            "--quiet",
+            "--disable-compression",
+            image.name,
+            f"docker-archive:/dev/stdout:{job.transport.tag(job.id)}",
+        ),
+    )
+
+
+@hookimpl
+def resolve(job: Job, reference: str) -> Image:
+    """Find a local image, else pull it with the user's own credentials."""
+    inspect = (*_buildah(job), "inspect", "--type", "image", "--format", "{{.FromImageID}}")
+    found = process.attempt(*inspect, reference)
+    if found.returncode:
+        process.output(*_buildah(job), "pull", "--quiet", reference)
+        found = process.checked(process.attempt(*inspect, reference))
+    return Image(reference, f"sha256:{found.output.strip()}")
+
+
+def _buildah(job: Job) -> tuple[str, ...]:
+    return job.engine.command(PROGRAM)
+
+
+def _has(job: Job, name: str) -> bool:
+    found = process.attempt(
+        *_buildah(job), "inspect", "--type", "image", "--format",
+        "{{json .OCIv1.RootFS.DiffIDs}}", name,
+    )  # fmt: skip
+    return not found.returncode and tuple(json.loads(found.output) or ()) == job.transport.diff_ids
+
+
+def _pull(job: Job, name: str, access: Access) -> None:
+    reference = access.reference("base")
+    _transfer(job, access, "pull", reference)
+    try:
+        process.output(*_buildah(job), "tag", reference, name)
+    finally:
+        process.undo(*_buildah(job), "rmi", reference)
+
+
+def _load(job: Job, archive: Iterator[bytes]) -> None:
+    """Buildah seeks in archives and so takes none from a pipe: this one goes through a file."""
+    path = job.folder / "base.tar"
+    with path.open("wb") as file:
+        for chunk in archive:
+            file.write(chunk)
+    process.output(*_buildah(job), "pull", "--quiet", f"docker-archive:{path}")
+    path.unlink()
+
+
+def _transfer(job: Job, access: Access, verb: str, *words: str) -> None:
+    process.output(
+        *_buildah(job), verb, "--quiet", "--tls-verify=false", "--authfile", str(access.authfile),
+        *words,
+    )  # fmt: skip
+
+
+def _raise_failure(completed: process.Completed) -> None:
+    """Tell the command's failure from the engine's: buildah's last words are all there is."""
+    ended = _ENDED.search(completed.output)
+    if ended is None or int(ended[1]) != completed.returncode:
+        raise process.failure(completed.argv, completed.returncode, completed.output)
+    started = _NOT_STARTED.search(completed.output) is None
+    code = completed.returncode if started else _COMMAND_NOT_FOUND
+    raise CommandError(
+        f"the command failed with exit code {code}",
+        command_exit_code=code,
+        output=completed.output,
+    )
+
+
+def _check_isolation(job: Job) -> None:
+    """Refuse what chroot isolation would pass over in silence."""
+    flags = " ".join(job.run.flags)
+    chosen = _ISOLATION.search(flags)
+    isolation = chosen[1] if chosen else os.environ.get("BUILDAH_ISOLATION", "")
+    if isolation == "chroot" and job.run.network not in {None, "host"}:
+        raise UsageError(
+            f"buildah's chroot isolation has the host's network, not {job.run.network!r}",
+            tip="choose --network host, or another isolation (BUILDAH_ISOLATION=oci or rootless)",
+        )

@@ -1,0 +1,181 @@
+"""The docker backend: Docker Engine through its command line."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runcommit_core import (
+    Access,
+    CommandError,
+    Container,
+    EngineError,
+    EngineInfo,
+    EngineOptions,
+    Image,
+    Job,
+    SavedImage,
+    hookimpl,
+    process,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PROGRAM = "docker"
+_ENGINE_FAILED = 125
+_NOT_STARTED = "created"
+
+
+@hookimpl
+def describe(engine: EngineOptions) -> EngineInfo:
+    """Ask the daemon, not only the client: without a daemon nothing works."""
+    template = (
+        '{"version": {{json .ServerVersion}}, "storage": {{json .Driver}},'
+        ' "security": {{json .SecurityOptions}}, "errors": {{json .ServerErrors}}}'
+    )
+    try:
+        completed = process.attempt(*engine.command(PROGRAM), "info", "--format", template)
+    except EngineError as error:
+        return EngineInfo(name=PROGRAM, problem=str(error).splitlines()[0])
+    try:
+        facts = json.loads(completed.output)
+    except ValueError:
+        facts = {"errors": [completed.words.strip()]}
+    if completed.returncode or facts["errors"]:
+        words = facts["errors"] or [completed.words.strip()]
+        return EngineInfo(name=PROGRAM, problem=words[0])
+    rootless = any("rootless" in item for item in facts["security"] or ())
+    return EngineInfo(
+        name=PROGRAM, version=facts["version"], rootless=rootless, storage=facts["storage"]
+    )
+
+
+@hookimpl
+def load(job: Job) -> Image:
+    """Pull the private copy of the base from the job's registry, unless the daemon has it."""
+    name = job.transport.name
+    if not _has(job, name):
+        job.transport.deliver(
+            pull=functools.partial(_pull, job, name), load=functools.partial(_load, job)
+        )
+    return Image(name)
+
+
+@hookimpl
+def run(job: Job, image: Image) -> Container:
+    """Run the command with ``docker run``, attached, without the daemon's log."""
+    job.cleanup.callback(process.undo, *_docker(job), "rm", "--force", "--volumes", job.name)
+    options = ["--name", job.name, "--label", f"runcommit.job={job.id}"]
+    options += ["--pull=never", "--log-driver=none", "--hostname=runcommit"]
+    options += ["--workdir", job.run.workdir] if job.run.workdir else []
+    options += ["--user", job.run.user] if job.run.user else []
+    options += ["--network", job.run.network] if job.run.network else []
+    options += [word for key, value in job.run.env.items() for word in ("--env", f"{key}={value}")]
+    completed = process.attached(
+        *_docker(job), "run", *options, *job.run.flags, image.name, *job.argv, console=job.console
+    )
+    if completed.returncode:
+        _raise_failure(job, completed)
+    return Container(job.name)
+
+
+@hookimpl
+def commit(job: Job, container: Container) -> Image:
+    """Commit under the name that a push needs."""
+    name = job.transport.tag(job.id)
+    job.cleanup.callback(process.undo, *_docker(job), "rmi", "--no-prune", name)
+    return Image(name, process.output(*_docker(job), "commit", container.name, name))
+
+
+@hookimpl
+def save(job: Job, image: Image) -> SavedImage:
+    """Push to the job's registry; ``docker save`` where the daemon cannot reach it."""
+    return job.transport.collect(
+        job.id,
+        push=lambda access: _with_credentials(job, access, "push", "--quiet", image.name),
+        save=lambda: process.streaming(*_docker(job), "save", image.name),
+    )
+
+
+@hookimpl
+def resolve(job: Job, reference: str) -> Image:
+    """Find a local image, else pull it with the user's own credentials; name it for a push."""
+    inspect = (*_docker(job), "image", "inspect", "--format", "{{.Id}}", reference)
+    found = process.attempt(*inspect)
+    if found.returncode:
+        process.output(*_docker(job), "pull", "--quiet", reference)
+        found = process.checked(process.attempt(*inspect))
+    name = job.transport.tag(job.id)
+    job.cleanup.callback(process.undo, *_docker(job), "rmi", "--no-prune", name)
+    process.output(*_docker(job), "tag", reference, name)
+    return Image(name, found.output.strip())
+
+
+def _docker(job: Job) -> tuple[str, ...]:
+    return job.engine.command(PROGRAM)
+
+
+def _has(job: Job, name: str) -> bool:
+    found = process.attempt(
+        *_docker(job), "image", "inspect", "--format", "{{json .RootFS.Layers}}", name
+    )
+    return not found.returncode and tuple(json.loads(found.output) or ()) == job.transport.diff_ids
+
+
+def _pull(job: Job, name: str, access: Access) -> None:
+    reference = access.reference("base")
+    _with_credentials(job, access, "pull", "--quiet", reference)
+    try:
+        process.output(*_docker(job), "tag", reference, name)
+    finally:
+        process.undo(*_docker(job), "rmi", "--no-prune", reference)
+
+
+def _load(job: Job, archive: Iterator[bytes]) -> None:
+    process.output(*_docker(job), "load", "--quiet", stdin=archive)
+
+
+def _with_credentials(job: Job, access: Access, *words: str) -> None:
+    program, *flags = _docker(job)
+    process.output(program, "--config", str(_client_config(job, access)), *flags, *words)
+
+
+def _client_config(job: Job, access: Access) -> Path:
+    """A client configuration with the job's credentials that honours the user's contexts.
+
+    Credential helpers of the user's would be asked instead of the file, so they are left out.
+    """
+    folder = job.folder / f"docker-{access.authfile.stem}"
+    if folder.exists():
+        return folder
+    users = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
+    try:
+        config = json.loads((users / "config.json").read_text())
+    except (OSError, ValueError):
+        config = {}
+    kept = {key: config[key] for key in ("currentContext", "HttpHeaders") if key in config}
+    folder.mkdir(mode=0o700)
+    (folder / "config.json").write_text(json.dumps(kept | json.loads(access.authfile.read_text())))
+    if (users / "contexts").is_dir():
+        (folder / "contexts").symlink_to(users / "contexts")
+    return folder
+
+
+def _raise_failure(job: Job, completed: process.Completed) -> None:
+    """Tell the command's failure from the engine's: ``docker run`` has one exit code for both."""
+    state = process.attempt(
+        *_docker(job), "inspect", "--format", "{{.State.Status}} {{.State.OOMKilled}}", job.name
+    ).output.split()
+    started = bool(state) and state[0] != _NOT_STARTED
+    if completed.returncode == _ENGINE_FAILED and not started:
+        raise process.failure(completed.argv, completed.returncode, completed.output)
+    reason = " (out of memory)" if state[1:] == ["true"] else ""
+    raise CommandError(
+        f"the command failed with exit code {completed.returncode}{reason}",
+        command_exit_code=completed.returncode,
+        output=completed.output,
+    )

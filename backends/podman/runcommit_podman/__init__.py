@@ -1,0 +1,157 @@
+"""The podman backend: Podman through its command line, rootful or rootless."""
+
+from __future__ import annotations
+
+import functools
+import json
+from typing import TYPE_CHECKING
+
+from runcommit_core import (
+    Access,
+    CommandError,
+    Container,
+    EngineError,
+    EngineInfo,
+    EngineOptions,
+    Image,
+    Job,
+    SavedImage,
+    hookimpl,
+    process,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PROGRAM = "podman"
+_ENGINE_FAILED = 125
+_NOT_STARTED = "created"
+_DOCKERS_CAPABILITIES = ("AUDIT_WRITE", "MKNOD", "NET_RAW")
+
+
+@hookimpl
+def describe(engine: EngineOptions) -> EngineInfo:
+    """Ask ``podman info``, which fails where the storage or the user's ids are not in order."""
+    template = (
+        '{"version": {{json .Version.Version}}, "storage": {{json .Store.GraphDriverName}},'
+        ' "rootless": {{json .Host.Security.Rootless}}}'
+    )
+    try:
+        completed = process.attempt(*engine.command(PROGRAM), "info", "--format", template)
+    except EngineError as error:
+        return EngineInfo(name=PROGRAM, problem=str(error).splitlines()[0])
+    if completed.returncode:
+        return EngineInfo(name=PROGRAM, problem=completed.words.strip().splitlines()[-1])
+    return EngineInfo(name=PROGRAM, **json.loads(completed.output))
+
+
+@hookimpl
+def load(job: Job) -> Image:
+    """Pull the private copy of the base from the job's registry, unless the store has it."""
+    name = job.transport.name
+    if not _has(job, name):
+        job.transport.deliver(
+            pull=functools.partial(_pull, job, name), load=functools.partial(_load, job)
+        )
+    return Image(name)
+
+
+@hookimpl
+def run(job: Job, image: Image) -> Container:
+    """Run the command with ``podman run``, attached, with the capabilities that docker gives."""
+    job.cleanup.callback(
+        process.undo, *_podman(job), "rm", "--force", "--ignore", "--volumes", "--time=0", job.name
+    )
+    options = ["--name", job.name, "--label", f"runcommit.job={job.id}"]
+    options += ["--pull=never", "--log-driver=none", "--hostname=runcommit", "--http-proxy=false"]
+    options += [f"--cap-add={name}" for name in _DOCKERS_CAPABILITIES]
+    options += ["--workdir", job.run.workdir] if job.run.workdir else []
+    options += ["--user", job.run.user] if job.run.user else []
+    options += ["--network", job.run.network] if job.run.network else []
+    options += [word for key, value in job.run.env.items() for word in ("--env", f"{key}={value}")]
+    completed = process.attached(
+        *_podman(job), "run", *options, *job.run.flags, image.name, *job.argv, console=job.console
+    )
+    if completed.returncode:
+        _raise_failure(job, completed)
+    return Container(job.name)
+
+
+@hookimpl
+def commit(job: Job, container: Container) -> Image:
+    """Commit under the name that a push needs."""
+    name = job.transport.tag(job.id)
+    job.cleanup.callback(process.undo, *_podman(job), "rmi", "--force", name)
+    return Image(name, process.output(*_podman(job), "commit", "--quiet", container.name, name))
+
+
+@hookimpl
+def save(job: Job, image: Image) -> SavedImage:
+    """Push to the job's registry; ``podman save`` where that cannot be reached."""
+    return job.transport.collect(
+        job.id,
+        push=lambda access: _transfer(job, access, "push", image.name),
+        save=lambda: process.streaming(*_podman(job), "save", "--quiet", image.name),
+    )
+
+
+@hookimpl
+def resolve(job: Job, reference: str) -> Image:
+    """Find a local image, else pull it with the user's own credentials; name it for a push."""
+    inspect = (*_podman(job), "image", "inspect", "--format", "{{.Id}}", reference)
+    found = process.attempt(*inspect)
+    if found.returncode:
+        process.output(*_podman(job), "pull", "--quiet", reference)
+        found = process.checked(process.attempt(*inspect))
+    name = job.transport.tag(job.id)
+    job.cleanup.callback(process.undo, *_podman(job), "untag", name, name)
+    process.output(*_podman(job), "tag", reference, name)
+    return Image(name, f"sha256:{found.output.strip()}")
+
+
+def _podman(job: Job) -> tuple[str, ...]:
+    return job.engine.command(PROGRAM)
+
+
+def _has(job: Job, name: str) -> bool:
+    found = process.attempt(
+        *_podman(job), "image", "inspect", "--format", "{{json .RootFS.Layers}}", name
+    )
+    return not found.returncode and tuple(json.loads(found.output) or ()) == job.transport.diff_ids
+
+
+def _pull(job: Job, name: str, access: Access) -> None:
+    reference = access.reference("base")
+    _transfer(job, access, "pull", reference)
+    try:
+        process.output(*_podman(job), "tag", reference, name)
+    finally:
+        process.undo(*_podman(job), "untag", reference, reference)
+
+
+def _load(job: Job, archive: Iterator[bytes]) -> None:
+    process.output(*_podman(job), "load", "--quiet", stdin=archive)
+
+
+def _transfer(job: Job, access: Access, verb: str, reference: str) -> None:
+    process.output(
+        *_podman(job), verb, "--quiet", "--tls-verify=false", "--authfile", str(access.authfile),
+        reference,
+    )  # fmt: skip
+
+
+def _raise_failure(job: Job, completed: process.Completed) -> None:
+    """Tell the command's failure from the engine's: ``podman run`` has one exit code for both."""
+    state = process.attempt(
+        *_podman(job), "container", "inspect", "--format",
+        "{{.State.Status}} {{.State.OOMKilled}}", job.name,
+    ).output.split()  # fmt: skip
+    started = bool(state) and state[0] != _NOT_STARTED
+    if completed.returncode == _ENGINE_FAILED and not started:
+        raise process.failure(completed.argv, completed.returncode, completed.output)
+    reason = " (out of memory)" if state[1:] == ["true"] else ""
+    raise CommandError(
+        f"the command failed with exit code {completed.returncode}{reason}",
+        command_exit_code=completed.returncode,
+        output=completed.output,
+    )
