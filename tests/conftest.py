@@ -1,0 +1,107 @@
+"""Fixtures of all tests: hosts, base images, folders that every user may write to.
+
+A test that takes ``host`` runs once on each host, or on those that
+``@pytest.mark.hosts("podman", "docker")`` names or ``@pytest.mark.hosts(rootless=True)`` describes
+(``backend``, ``rootless``, ``naive``, ``isolation``, ``driver``). ``-m "not hosts"`` leaves all of
+them out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests import bases
+from tests.hosts import SPECS, Host, HostSpec, session
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.bases import Base
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers",
+        "hosts(*names, **properties): the hosts to run on, by name or by property; default: all",
+    )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "host" not in metafunc.fixturenames:
+        return
+    marks = list(metafunc.definition.iter_markers("hosts"))
+    chosen = [spec.name for spec in SPECS if all(_fits(spec, mark) for mark in marks)]
+    if not chosen:
+        raise pytest.UsageError(f"{metafunc.definition.nodeid}: no host fits its marks")
+    # With this scope pytest orders tests by host, so each host's caches serve them in one go.
+    metafunc.parametrize("host", chosen, indirect=True, scope="session")
+
+
+def _fits(spec: HostSpec, mark: pytest.Mark) -> bool:
+    named = not mark.args or spec.name in mark.args
+    return named and all(getattr(spec, name) == value for name, value in mark.kwargs.items())
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    if "host" in getattr(item, "fixturenames", ()) and not item.get_closest_marker("hosts"):
+        item.add_marker("hosts")
+
+
+@pytest.fixture(scope="session")
+def host(request: pytest.FixtureRequest) -> Host:
+    return session().hosts[request.param]
+
+
+@pytest.fixture(autouse=True)
+def _no_container_stays(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail the test that leaves a container behind, on the host it ran on."""
+    if "host" not in request.fixturenames:
+        yield
+        return
+    host: Host = request.getfixturevalue("host")
+    before = host.leftovers()
+    yield
+    left = host.leftovers() - before
+    assert not left, f"{host.name}: containers left behind: {sorted(left)}"
+
+
+@contextlib.contextmanager
+def _folder(parent: Path, mode: int) -> Iterator[Path]:
+    """A new folder; not tempfile's, whose random names can be no part of ``oci:PATH`` (``._x``)."""
+    folder = parent / f"runcommit-{secrets.token_hex(4)}"
+    folder.mkdir()
+    folder.chmod(mode)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def shared_tmp() -> Iterator[Path]:
+    """A folder of this test's own that the hosts' unprivileged user may write to."""
+    with _folder(session().shared, 0o777) as folder:
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def _bases() -> Iterator[Path]:
+    """Where base images are built: on a real disk, readable for every user."""
+    with _folder(Path("/var/tmp"), 0o755) as folder:
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def busybox_base(_bases: Path) -> Base:
+    return bases.busybox(_bases / "busybox")
+
+
+@pytest.fixture(scope="session")
+def debian_base(_bases: Path) -> Base:
+    base = bases.debian(_bases / "debian", _bases / "debian-root")
+    shutil.rmtree(_bases / "debian-root")
+    return base

@@ -1,0 +1,171 @@
+"""What test hosts share: names, one folder, an unprivileged user, the installed wheel."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """The names of one session that the whole machine sees; interfaces have at most 15 letters."""
+
+    suffix: str
+
+    @classmethod
+    def random(cls) -> Names:
+        return cls(secrets.token_hex(4))
+
+    @property
+    def user(self) -> str:
+        return f"runcommit-{self.suffix}"
+
+    @property
+    def docker_bridge(self) -> str:
+        return f"rcd{self.suffix}"
+
+    @property
+    def podman_bridge(self) -> str:
+        return f"rcp{self.suffix}"
+
+    @property
+    def podman_network(self) -> str:
+        """The first two thirds of a /24 network, the session's own."""
+        number = int(self.suffix, 16)
+        return f"10.{64 + number % 64}.{number // 64 % 256}"
+
+
+def call(*argv: str | Path) -> None:
+    """Run a command of the set-up; its output is part of the error when it fails."""
+    done = subprocess.run(
+        argv,
+        check=False,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    if done.returncode:
+        command = " ".join(map(str, argv))
+        raise RuntimeError(f"{command}: exit code {done.returncode}\n{done.stdout}")
+
+
+@contextlib.contextmanager
+def unprivileged_user(names: Names) -> Iterator[pwd.struct_passwd]:
+    """A user with subordinate ids, who is gone afterwards with all that still runs as them."""
+    Path("/etc/subuid").touch()
+    Path("/etc/subgid").touch()
+    call(
+        *("useradd", "--system", "--add-subids-for-system", "--user-group", "--no-create-home"),
+        *("--home-dir", "/nonexistent", "--shell", "/usr/sbin/nologin", names.user),
+    )
+    try:
+        yield pwd.getpwnam(names.user)
+    finally:
+        _end_processes(_ids_of(names.user))
+        call("userdel", names.user)
+
+
+def launcher(user: pwd.struct_passwd) -> tuple[str, ...]:
+    """What makes a command run as that user; unlike runuser it execs, so signals arrive.
+
+    Engines refuse to start in a folder that their user cannot enter, such as a checkout in
+    root's home: the command starts in its own HOME then.
+    """
+    return (
+        *("setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--init-groups"),
+        *("--inh-caps=-all", "--"),
+        *("sh", "-c", 'cd "$(pwd -P)" 2>/dev/null || cd; exec "$@"', "sh"),
+    )
+
+
+def _ids_of(user: str) -> list[range]:
+    uid = pwd.getpwnam(user).pw_uid
+    entries = (line.split(":") for line in Path("/etc/subuid").read_text().splitlines())
+    subordinate = [(int(start), int(count)) for name, start, count in entries if name == user]
+    return [range(uid, uid + 1), *(range(start, start + count) for start, count in subordinate)]
+
+
+def _end_processes(uids: list[range]) -> None:
+    """End rootless podman's pause process and whatever an interrupted test left behind."""
+    deadline = time.monotonic() + 10
+    while pids := [pid for pid in _pids() if _belongs(pid, uids)]:
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"processes that do not end: {pids}")
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.02)
+
+
+def _pids() -> list[int]:
+    return [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
+
+
+def _belongs(pid: int, uids: list[range]) -> bool:
+    try:
+        owner = Path(f"/proc/{pid}").stat().st_uid
+        status = Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    zombie = "\nState:\tZ" in status
+    real = int(status.partition("\nUid:\t")[2].split(maxsplit=1)[0])
+    return not zombie and any(owner in ids or real in ids for ids in uids)
+
+
+def give(user: pwd.struct_passwd, *folders: Path) -> None:
+    """Make folders and all that is in them the user's own."""
+    for folder in folders:
+        for path in (folder, *folder.rglob("*")):
+            os.chown(path, user.pw_uid, user.pw_gid)
+
+
+def wheel_python(folder: Path) -> Path:
+    """The interpreter of :func:`wheel_environment`."""
+    return folder / "venv/bin/python"
+
+
+def wheel_environment(folder: Path) -> None:
+    """Install the built wheel where every user can run it: away from /root and from the checkout.
+
+    Debian's interpreter, as the one that runs the tests may be out of reach of other users.
+    """
+    wheels = folder / "wheels"
+    pip = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check")
+    call(*pip, "wheel", "--no-deps", "--wheel-dir", wheels, ".")
+    call("/usr/bin/python3", "-m", "venv", "--without-pip", folder / "venv")
+    call(*pip, "--python", wheel_python(folder), "install", *wheels.iterdir())
+
+
+@contextlib.contextmanager
+def session_folder(names: Names) -> Iterator[Path]:
+    """A folder on a real disk that every user may look into; gone afterwards, mounts included."""
+    folder = Path("/var/tmp") / names.user
+    folder.mkdir(mode=0o755)
+    try:
+        yield folder
+    finally:
+        _unmount_below(folder)
+        shutil.rmtree(folder)
+
+
+def _unmount_below(folder: Path) -> None:
+    with Path("/proc/self/mountinfo").open() as mounts:
+        targets = [line.split()[4] for line in mounts]
+    for target in reversed([target for target in targets if Path(target).is_relative_to(folder)]):
+        call("umount", "--lazy", target)

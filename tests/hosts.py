@@ -1,0 +1,181 @@
+"""The hosts that engine tests run on: an engine, how it stores, who runs it.
+
+``scripts/test`` brings them up (:mod:`tests.with_hosts`) and names their description in the
+environment variable ``RUNCOMMIT_TEST_HOSTS``; this module reads it.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+VARIABLE = "RUNCOMMIT_TEST_HOSTS"
+
+
+@dataclass(frozen=True, slots=True)
+class HostSpec:
+    """What is known of a host before it is up; ``naive`` storage has no layers of its own."""
+
+    name: str
+    backend: str
+    driver: str = "overlay"
+    rootless: bool = False
+    isolation: str = ""
+
+    @property
+    def naive(self) -> bool:
+        return self.driver == "vfs"
+
+
+SPECS = (
+    HostSpec("docker", "docker", driver="overlay2"),
+    HostSpec("podman", "podman"),
+    HostSpec("podman-rootless", "podman", rootless=True),
+    HostSpec("podman-vfs", "podman", driver="vfs"),
+    HostSpec("buildah", "buildah", isolation="oci"),
+    HostSpec("buildah-chroot", "buildah", isolation="chroot"),
+    HostSpec("buildah-rootless", "buildah", rootless=True, isolation="rootless"),
+    HostSpec("buildah-rootless-chroot", "buildah", rootless=True, isolation="chroot"),
+    HostSpec("buildah-vfs", "buildah", driver="vfs", isolation="oci"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A host that is up.
+
+    ``env`` is the whole environment of what runs there, nothing is inherited; ``launcher`` is
+    what precedes every command (it ends in exec, so signals reach the command); ``containers`` is
+    where the engine keeps its list of containers, as a folder of folders or a JSON array.
+    """
+
+    spec: HostSpec
+    launcher: tuple[str, ...]
+    python: str
+    home: str
+    containers: str
+    env: Mapping[str, str]
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+    @property
+    def backend(self) -> str:
+        return self.spec.backend
+
+    @property
+    def rootless(self) -> bool:
+        return self.spec.rootless
+
+    @property
+    def naive(self) -> bool:
+        return self.spec.naive
+
+    def popen(
+        self,
+        *argv: str | Path,
+        env: Mapping[str, str] | None = None,
+        cwd: str | Path | None = None,
+        **options: Any,
+    ) -> subprocess.Popen[Any]:
+        """Start a command; ``env`` is added to the host's own, other options are Popen's."""
+        return subprocess.Popen(
+            [*self.launcher, *map(str, argv)],
+            env={**self.env, **(env or {})},
+            cwd=cwd or self.home,
+            **options,
+        )
+
+    def run(
+        self,
+        *argv: str | Path,
+        check: bool = True,
+        env: Mapping[str, str] | None = None,
+        cwd: str | Path | None = None,
+        stdin: str = "",
+        timeout: float = 300,
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end and capture what it says; fail the test when it fails."""
+        pipe = subprocess.PIPE
+        with self.popen(
+            *argv, env=env, cwd=cwd, stdin=pipe, stdout=pipe, stderr=pipe, text=True
+        ) as process:
+            try:
+                stdout, stderr = process.communicate(stdin, timeout)
+            except BaseException:
+                process.kill()
+                raise
+        done = subprocess.CompletedProcess(argv, process.returncode, stdout, stderr)
+        if check and done.returncode:
+            command = " ".join(map(str, argv))
+            message = f"{self.name}: {command}: exit code {done.returncode}\n{stdout}{stderr}"
+            raise AssertionError(message)
+        return done
+
+    def runcommit(self, *arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
+        """Run the installed command line (rootless: from the wheel) with this host's backend."""
+        return self.run(Path(self.python).with_name("runcommit"), *arguments, **options)
+
+    def leftovers(self) -> set[str]:
+        """The ids of all containers, finished ones and buildah's working containers included."""
+        path = Path(self.containers)
+        if not path.exists():
+            return set()
+        if path.is_dir():
+            return {entry.name for entry in path.iterdir()}
+        return {entry["id"] for entry in json.loads(path.read_bytes() or b"[]")}
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """All hosts of one run and the folder that every user may write to."""
+
+    shared: Path
+    hosts: Mapping[str, Host]
+
+    def save(self, path: Path) -> None:
+        hosts = [
+            {
+                "name": host.name,
+                "launcher": list(host.launcher),
+                "python": host.python,
+                "home": host.home,
+                "containers": host.containers,
+                "env": dict(host.env),
+            }
+            for host in self.hosts.values()
+        ]
+        path.write_text(json.dumps({"shared": str(self.shared), "hosts": hosts}, indent=1))
+
+
+@functools.cache
+def session() -> Session:
+    """Read the session that ``scripts/test`` has brought up.
+
+    Raises:
+        LookupError: there is none, or its description is gone.
+
+    """
+    path = os.environ.get(VARIABLE, "")
+    if not Path(path).is_file():
+        raise LookupError(
+            f"{VARIABLE} names no description of test hosts ({path!r}): "
+            "tests on real engines run through scripts/test [PYTEST ARGUMENT…]"
+        )
+    raw = json.loads(Path(path).read_bytes())
+    specs = {spec.name: spec for spec in SPECS}
+    hosts = [_host(specs[entry.pop("name")], entry) for entry in raw["hosts"]]
+    return Session(Path(raw["shared"]), {host.name: host for host in hosts})
+
+
+def _host(spec: HostSpec, entry: dict[str, Any]) -> Host:
+    return Host(spec, launcher=tuple(entry.pop("launcher")), **entry)

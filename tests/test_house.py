@@ -1,0 +1,133 @@
+"""The rules of the house that a program can check."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+TOP = Path(__file__).parent.parent
+CORE = TOP / "runcommit_core"
+PACKAGES = (CORE, *sorted(TOP.glob("backends/*/runcommit_*")))
+PLUGGABLE = {"runcommit_core", "runcommit_core.testing"}
+"""What a backend may import from: what a third party's backend has, too."""
+
+STARTERS = re.compile(r"fork|forkpty|system|popen|posix_spawnp?|(exec|spawn)[lv]p?e?")
+FORBIDDEN = [
+    # Taken apart, so that this file does not hold them.
+    "py" + r"pi\.org",
+    "python" + r"hosted\.org",
+    "npm" + r"js\.(org|com)",
+    r"(?<![\w.])/wo" + r"rk(?![\w-])",
+    r"\.\./sha" + "red",
+    r"/ro" + r"ot/\.",
+]
+
+
+CHECKERS = {
+    "lint": ("ruff", "check", "--output-format=concise"),
+    "format": ("ruff", "format", "--check", "--output-format=concise"),
+    "types": ("mypy",),
+}
+
+
+@pytest.mark.parametrize("checker", CHECKERS.values(), ids=CHECKERS)
+def test_checker_has_no_findings(checker: tuple[str, ...]):
+    done = subprocess.run(
+        [sys.executable, "-m", *checker],
+        check=False,
+        cwd=TOP,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def sources(*folders: Path) -> Iterator[tuple[Path, ast.Module]]:
+    for folder in folders:
+        for path in sorted(folder.rglob("*.py")):
+            yield path.relative_to(TOP), ast.parse(path.read_bytes())
+
+
+def imports(tree: ast.Module, package: str) -> Iterator[tuple[str, str]]:
+    """Yield (module, name); relative imports are resolved, name is empty for ``import module``."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, "") for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            module = node.module or ""
+            if node.level:
+                above = package.split(".")[: len(package.split(".")) - node.level + 1]
+                module = ".".join([*above, *filter(None, [module])])
+            yield from ((module, alias.name) for alias in node.names)
+
+
+def package_of(path: Path) -> str:
+    parts = path.parent.parts
+    return ".".join(parts[2:] if parts[0] == "backends" else parts)
+
+
+def test_only_one_module_starts_processes():
+    starts = set()
+    for path, tree in sources(*PACKAGES):
+        if {module for module, _ in imports(tree, "")} & {"subprocess", "multiprocessing", "pty"}:
+            starts.add(str(path))
+        for node in ast.walk(tree):
+            if (
+                isinstance(node, ast.Attribute)
+                and isinstance(node.value, ast.Name)
+                and node.value.id == "os"
+                and STARTERS.fullmatch(node.attr)
+            ):
+                starts.add(str(path))
+    assert starts == {"runcommit_core/process.py"}
+
+
+def test_core_knows_no_backend():
+    backends = {package.name for package in PACKAGES} - {"runcommit_core"}
+    found = [
+        f"{path}: {module}"
+        for path, tree in sources(CORE)
+        for module, _ in imports(tree, package_of(path))
+        if module.partition(".")[0] in backends
+    ]
+    assert found == []
+
+
+def test_backends_import_only_what_is_public():
+    found = []
+    for path, tree in sources(*PACKAGES[1:]):
+        for module, name in imports(tree, package_of(path)):
+            if module.partition(".")[0] != "runcommit_core":
+                continue
+            if module not in PLUGGABLE or name not in importlib.import_module(module).__all__:
+                found.append(f"{path}: {module} {name}")
+    assert found == []
+
+
+def test_repository_names_no_machine_and_no_registry():
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
+        cwd=TOP,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    names = [name for name in listed.stdout.split("\0") if (TOP / name).is_file()]
+    assert "pyproject.toml" in names
+    forbidden = re.compile("|".join(FORBIDDEN).encode())
+    found = [
+        f"{name}: {match.group().decode()}"
+        for name in names
+        for match in forbidden.finditer((TOP / name).read_bytes())
+    ]
+    assert found == []

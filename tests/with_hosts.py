@@ -1,0 +1,142 @@
+"""Bring the test hosts up, run one command, take them down again.
+
+``python -m tests.with_hosts [--only NAME,…] -- COMMAND…`` exits with the command's code. What is
+started here ends here, by process id, also on Ctrl-C and SIGTERM.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+from tests import host_engines, host_session
+from tests.hosts import SPECS, VARIABLE, Host, HostSpec, Session
+
+if TYPE_CHECKING:
+    import pwd
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+    from types import FrameType
+
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+REMOVE_ALL = {
+    "docker": "docker ps --all --quiet | xargs --no-run-if-empty docker rm --force --volumes",
+    "podman": "podman rm --all --force --time 0",
+    "buildah": "buildah rm --all",
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.with_hosts")
+    parser.add_argument("--only", default=",".join(spec.name for spec in SPECS))
+    parser.add_argument("command", nargs="+")
+    options = parser.parse_args()
+    wanted = options.only.split(",")
+    os.umask(0o022)
+    for number in ENDING:
+        signal.signal(number, _interrupt)
+    with _session([spec for spec in SPECS if spec.name in wanted]) as description:
+        return _run(options.command, {**os.environ, VARIABLE: str(description)})
+
+
+def _interrupt(number: int, _frame: FrameType | None) -> None:
+    _end_undisturbed()
+    raise SystemExit(128 + number)
+
+
+def _end_undisturbed() -> None:
+    """A second Ctrl-C must not leave half of the hosts behind."""
+    for number in ENDING:
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _run(command: Sequence[str], env: dict[str, str]) -> int:
+    # Should this process be killed, the command does not go on without its hosts.
+    with subprocess.Popen(["setpriv", "--pdeathsig", "INT", "--", *command], env=env) as child:
+
+        def forward(number: int, _frame: FrameType | None) -> None:
+            # A terminal sends its Ctrl-C to the child as well; pytest ends in order on SIGINT only.
+            if number != signal.SIGINT:
+                child.send_signal(signal.SIGINT)
+
+        for number in ENDING:
+            signal.signal(number, forward)
+        code = child.wait()
+    _end_undisturbed()
+    return code if code >= 0 else 128 - code
+
+
+@contextlib.contextmanager
+def _session(specs: Sequence[HostSpec]) -> Iterator[Path]:
+    names = host_session.Names.random()
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(host_session.session_folder(names))
+        shared = folder / "shared"
+        shared.mkdir()
+        shared.chmod(0o1777)
+        user = None
+        if any(spec.rootless for spec in specs):
+            user = stack.enter_context(host_session.unprivileged_user(names))
+        hosts = {}
+        for spec in specs:
+            host = _host(spec, folder / spec.name, names, stack, user)
+            stack.callback(_remove_containers, host)
+            hosts[spec.name] = host
+        if user:
+            host_session.wheel_environment(folder)
+        Session(shared, hosts).save(folder / "hosts.json")
+        yield folder / "hosts.json"
+
+
+def _host(
+    spec: HostSpec,
+    folder: Path,
+    names: host_session.Names,
+    stack: contextlib.ExitStack,
+    user: pwd.struct_passwd | None,
+) -> Host:
+    home = folder / "home"
+    runtime = folder.parent / "run" / str(SPECS.index(spec))
+    temporary = folder / "tmp"
+    for made in (home, runtime, temporary):
+        made.mkdir(parents=True)
+    runtime.chmod(0o700)
+    env = {
+        "HOME": str(home),
+        "LANG": "C.UTF-8",
+        "PATH": host_session.PATH,
+        "RUNCOMMIT_BACKEND": spec.backend,
+        "TMPDIR": str(temporary),
+        "XDG_RUNTIME_DIR": str(runtime),
+    }
+    if spec.backend == "docker":
+        address = stack.enter_context(host_engines.dockerd(folder / "docker", names))
+        env["DOCKER_HOST"] = address
+        containers = folder / "docker/data/containers"
+    else:
+        env |= host_engines.container_store(folder, runtime, spec.driver, names)
+        containers = folder / f"store/{spec.driver}-containers/containers.json"
+    if spec.isolation:
+        env["BUILDAH_ISOLATION"] = spec.isolation
+    python = sys.executable
+    launcher: tuple[str, ...] = ()
+    if spec.rootless and user:
+        python = str(host_session.wheel_python(folder.parent))
+        launcher = host_session.launcher(user)
+        host_session.give(user, folder, runtime)
+    return Host(spec, launcher, python, str(home), str(containers), env)
+
+
+def _remove_containers(host: Host) -> None:
+    """Interrupted tests leave containers; an engine takes its own apart best."""
+    if host.leftovers():
+        host.run("sh", "-c", REMOVE_ALL[host.backend], check=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
