@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         UsageError,
     )
     from runcommit_core.hookspecs import Backend, hookimpl
+    from runcommit_core.layer.saveroot import save_root
     from runcommit_core.model import (
         Container,
         EngineInfo,
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
         Result,
         SavedImage,
     )
-    from runcommit_core.registry.endpoint import Access
+    from runcommit_core.registry.access import Access
     from runcommit_core.transport import Transport
 
 _HOMES = {
@@ -52,6 +53,7 @@ _HOMES = {
         "UsageError",
     ),
     "hookspecs": ("Backend", "hookimpl"),
+    "layer.saveroot": ("save_root",),
     "model": (
         "Container",
         "EngineInfo",
@@ -64,7 +66,7 @@ _HOMES = {
         "Result",
         "SavedImage",
     ),
-    "registry.endpoint": ("Access",),
+    "registry.access": ("Access",),
     "transport": ("Transport",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
@@ -94,6 +96,7 @@ __all__ = [
     "hookimpl",
     "process",
     "run_commit",
+    "save_root",
 ]
 
 

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from runcommit_core.background import Background
 from runcommit_core.commands import DEFAULT_SHELL, Commands, resolve_commands, which_failed
 from runcommit_core.engine_base import open_engine_base
 from runcommit_core.errors import CommandError
 from runcommit_core.job import located, new_job, private_folder, rebase, to_stderr
+from runcommit_core.layer.options import layer_options
 from runcommit_core.model import (
     Container,
     EngineOptions,
     Image,
     Job,
-    LayerOptions,
     Layers,
     Result,
     RunOptions,
@@ -55,6 +56,11 @@ def run_commit(
     run_flags: Sequence[str] = (),
     source_date_epoch: int | None = None,
     always_layer: bool = False,
+    mtime: Literal["clamp", "set"] = "clamp",
+    xattrs: bool = False,
+    exclude: str | Sequence[str] = (),
+    clean: str | Sequence[str] = (),
+    check_reproducible: bool = False,
     layer: str | os.PathLike[str] | None = None,
     image: str | os.PathLike[str] | None = None,
     metadata: str | os.PathLike[str] | None = None,
@@ -67,7 +73,10 @@ def run_commit(
     kind is detected, or ``engine:REF``.  One of ``commands`` (each through ``shell``), ``script``
     and ``argv`` says what runs; its output goes to ``console``.  ``layer``, ``image`` and
     ``metadata`` are paths to write: the layer's tar, the complete image as an OCI layout, a JSON
-    report.  ``source_date_epoch`` is in seconds.  Without ``layer`` the result's layer has no
+    report.  ``source_date_epoch`` is in seconds; ``mtime`` is ``clamp`` (no time later than it) or
+    ``set`` (all times that differ from the base's are it).  ``exclude`` takes patterns of paths
+    (``runcommit_core.layer.globs``) and ``clean`` names of profiles that the layer does without.
+    ``check_reproducible`` runs the job twice.  Without ``layer`` the result's layer has no
     file any more, only its facts.
 
     Raises the leaves of RuncommitError (see ``runcommit_core.errors``).
@@ -95,7 +104,9 @@ def run_commit(
                 network=network,
                 flags=tuple(run_flags),
             ),
-            layer=LayerOptions(always=always_layer),
+            layer=layer_options(
+                always=always_layer, mtime=mtime, xattrs=xattrs, exclude=exclude, clean=clean
+            ),
             engine=engine,
             mode=Mode(transport),
             folder=folder,
@@ -110,6 +121,10 @@ def run_commit(
             original, locate = open_base(reference, platform=platform), located
         job = rebase(job, original, locate=locate, epoch=source_date_epoch)
         layers = _run_steps(steps, job, todo, watch)
+        if check_reproducible:
+            from runcommit_core.reproducible import check
+
+            check(job, layers, lambda again: _run_steps(steps, again, todo, Stopwatch(name)))
         written = write_image(Path(image), job, layers, todo.history) if image else None
         result = Result(
             backend=name,
@@ -128,8 +143,14 @@ def run_commit(
     return result
 
 
+def _import_ahead() -> None:
+    """Import what the last step needs while the engine runs the command."""
+    importlib.import_module("runcommit_core.layer.extract")
+
+
 def _run_steps(steps: Pipeline, job: Job, todo: Commands, watch: Stopwatch) -> Layers:
     base = watch.step("load", Image, steps.load, job=job)
+    Background(_import_ahead)
     try:
         container = watch.step("run", Container, steps.run, job=job, image=base)
     except CommandError as error:

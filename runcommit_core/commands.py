@@ -91,33 +91,43 @@ def _kinds(
 def _through_shell(commands: Sequence[str], shell: Sequence[str]) -> tuple[str, ...]:
     if len(commands) == 1:
         return (*shell, commands[0])
-    # the commands are arguments of the driver and so need no quoting at all
+    # the commands are arguments of the driver and so need no quoting at all; its variables have
+    # names that the image's environment has not, for assigning to one of those would change it
     driver = (
-        f'n=0; for c do n=$((n + 1)); {shlex.join(shell)} "$c" || {{ s=$?; echo "runcommit: '
-        'command $n of $# failed with exit code $s" >&2; exit $s; }; done'
+        f'_rc_n=0; for _rc_c do _rc_n=$((_rc_n + 1)); {shlex.join(shell)} "$_rc_c" || {{ _rc_s=$?; '
+        'echo "runcommit: command $_rc_n of $# failed with exit code $_rc_s" >&2; '
+        "exit $_rc_s; }; done"
     )
     return (*shell, driver, "runcommit", *commands)
 
 
 def _from_script(path: Path, shell: Sequence[str]) -> Commands:
     try:
-        text = path.read_text(encoding="utf-8", errors="surrogateescape")
+        text = path.read_bytes().decode(errors="surrogateescape")
     except OSError as error:
         raise UsageError(f"cannot read the script {path}: {error.strerror}") from error
     if not text.startswith("#!"):
         return Commands((*shell, text), (f"script {path.name}",))
     # the kernel gives an interpreter all that follows its name as one argument
-    interpreter = text[2:].partition("\n")[0].strip().split(None, 1)
-    if not interpreter:
+    line = text[2:].partition("\n")[0].strip(" \t")
+    interpreter = re.split(r"[ \t]+", line, maxsplit=1)
+    if not line:
         raise UsageError(f"the script {path} names no interpreter after #!")
-    named = interpreter[-1].split()[0] if Path(interpreter[0]).name == "env" else interpreter[0]
+    named = _program(interpreter)
     flag = _INLINE_FLAG.get(Path(named).name)
     if flag is None and not _SHELLS.fullmatch(Path(named).name):
         raise UsageError(
-            f"the script {path} wants {named}, which runcommit cannot hand a program text",
+            f"the script {path} wants {named!r}, which runcommit cannot hand a program text",
             tip="use a shell, python, perl, ruby or node script, or mount it and call it",
         )
     return Commands((*interpreter, flag or "-c", text), (f"script {path.name}",))
+
+
+def _program(interpreter: Sequence[str]) -> str:
+    if Path(interpreter[0]).name != "env":
+        return interpreter[0]
+    words = interpreter[-1].removeprefix("-S").split()
+    return words[0] if words else interpreter[0]
 
 
 def _fitting(commands: Commands) -> Commands:

@@ -6,12 +6,15 @@ Source: https://reproducible-builds.org/specs/source-date-epoch/
 from __future__ import annotations
 
 import os
+import re
 import time
 
 from runcommit_core.errors import UsageError
 from runcommit_core.oci.config import base_created
 
 VARIABLE = "SOURCE_DATE_EPOCH"
+
+_INTEGER = re.compile(r"-?[0-9]{1,20}")
 
 
 def choose_epoch(option: int | None, config: bytes) -> int:
@@ -40,7 +43,7 @@ def _asked_for(option: int | None) -> tuple[int | None, str]:
     text = os.environ.get(VARIABLE, "")
     if not text:
         return None, ""
-    try:
-        return int(text), f"the variable {VARIABLE}"
-    except ValueError:
-        raise UsageError(f"the variable {VARIABLE} is {text!r}, expected seconds") from None
+    # int() alone would take 1_000, other alphabets' digits and blanks
+    if not _INTEGER.fullmatch(text):
+        raise UsageError(f"the variable {VARIABLE} is {text!r}, expected seconds since 1970")
+    return int(text), f"the variable {VARIABLE}"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Literal
+
+from runcommit_core.layer.exclusion import Exclusion
 
 if TYPE_CHECKING:
     import contextlib
@@ -46,10 +48,17 @@ class RunOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerOptions:
-    """How the layer is written; ``epoch`` in seconds is SOURCE_DATE_EPOCH."""
+    """How the layer is written; ``epoch`` in seconds is SOURCE_DATE_EPOCH.
+
+    ``mtime`` tells what becomes of times that differ from the base's: no later than the epoch, or
+    the epoch itself.  ``xattrs`` keeps ``user.*`` attributes, too.
+    """
 
     epoch: int = 0
     always: bool = False
+    mtime: Literal["clamp", "set"] = "clamp"
+    xattrs: bool = False
+    excluded: Exclusion = field(default_factory=Exclusion)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,10 +94,15 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """An image in the engine: the name it answers to and the engine's id of it, if known."""
+    """An image in the engine: the name it answers to and the engine's id of it, if known.
+
+    ``upper`` is the upper directory of the finished container that stands for an image which was
+    not committed, because that directory says all that the image would.
+    """
 
     name: str
     id: str = ""
+    upper: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,13 +125,14 @@ class SavedImage:
     """What an engine handed over: the config, and the layers that the base does not have.
 
     ``layers`` holds, in order, those of ``diff_ids`` (all of the image's, the base's first)
-    whose bytes travelled; ``source`` says how: ``registry``, ``archive`` or ``upper``.
+    whose bytes travelled.  ``upper`` is an overlay's upper directory that holds one new layer
+    more.
     """
 
     config: bytes
     diff_ids: tuple[DiffId, ...]
     layers: tuple[RawLayer, ...]
-    source: str
+    upper: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

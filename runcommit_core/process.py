@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -32,6 +33,9 @@ GRACE_SECONDS = 10.0
 """How long an interrupted engine command may take to end before it is killed."""
 
 _CHUNK = 64 * 1024
+
+_GONE = re.compile(r"no such (?!file or directory)|not known|not found", re.IGNORECASE)
+"""How engines say that something does not exist; a missing file is their socket or program."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,9 +169,7 @@ def failure(argv: Sequence[str], returncode: int, words: str) -> EngineError:
 
 
 def _already_gone(words: str) -> bool:
-    lowered = words.lower()
-    gone = ("no such", "not known", "not found", "image not known", "container not known")
-    return any(text in lowered for text in gone)
+    return _GONE.search(words) is not None
 
 
 @contextlib.contextmanager
@@ -209,14 +211,13 @@ def _running(
 
 
 def _end(process: Running) -> None:
-    if process.poll() is not None:
-        return
-    _signal_group(process, signal.SIGTERM)
-    try:
-        process.wait(GRACE_SECONDS)
-    except subprocess.TimeoutExpired:
-        _signal_group(process, signal.SIGKILL)
-        process.wait()
+    if process.poll() is None:
+        _signal_group(process, signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(GRACE_SECONDS)
+    # also what outlives its leader, which would hold our pipes open
+    _signal_group(process, signal.SIGKILL)
+    process.wait()
 
 
 def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:

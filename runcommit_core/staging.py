@@ -21,19 +21,25 @@ class Staging:
         self._pending: dict[Path, Path] = {}
 
     def beside(self, place: Path) -> Path:
-        """A path to write instead of ``place``, in the same folder.
+        """A path to write instead of ``place``, in the same folder; links are followed.
 
-        Raises UsageError when that folder is missing, not writable, or ``place`` is a folder.
+        Raises UsageError when that folder is missing or not writable, when ``place`` is there and
+        no regular file (a rename would replace ``/dev/null`` itself), or when it was asked for
+        before.
         """
-        folder = place.absolute().parent
+        target = _target(place)
+        folder = target.parent
         if not folder.is_dir():
             raise UsageError(f"cannot write {place}: there is no folder {folder}")
         if not os.access(folder, os.W_OK | os.X_OK):
             raise UsageError(f"cannot write {place}: the folder {folder} is not writable")
-        if place.is_dir():
-            raise UsageError(f"cannot write {place}: it is a folder")
-        path = folder / f".{place.name}.{secrets.token_hex(6)}"
-        self._pending[place] = path
+        if target.exists() and not target.is_file():
+            what = "a folder" if target.is_dir() else "no regular file"
+            raise UsageError(f"cannot write {place}: it is {what}")
+        if target in self._pending:
+            raise UsageError(f"cannot write {place}: it is the place of two outputs")
+        path = folder / f".runcommit-{secrets.token_hex(8)}"
+        self._pending[target] = path
         return path
 
     def publish(self) -> None:
@@ -51,6 +57,13 @@ class Staging:
     def discard(self) -> None:
         for path in self._pending.values():
             path.unlink(missing_ok=True)
+
+
+def _target(place: Path) -> Path:
+    try:
+        return place.resolve()
+    except (OSError, RuntimeError) as error:
+        raise UsageError(f"cannot write {place}: {error}") from error
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from runcommit_core.errors import EngineError
@@ -17,11 +18,11 @@ from runcommit_core.registry.served import claims, private_image
 if TYPE_CHECKING:
     import contextlib
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from runcommit_core.model import SavedImage
     from runcommit_core.oci.model import BaseImage, BaseLayer, DiffId
-    from runcommit_core.registry.endpoint import Access, Endpoint, Feeder
+    from runcommit_core.registry.access import Access
+    from runcommit_core.registry.endpoint import Endpoint, Feeder
 
 log = logging.getLogger("runcommit")
 
@@ -96,6 +97,26 @@ class Transport:
                 return
         load(self._archive())
 
+    def upper(self, find: Callable[[], str]) -> Path | None:
+        """The container's upper directory, where it can serve instead of a commit.
+
+        ``find`` asks the engine for it and may answer with an empty string.  Only the real root
+        on the engine's own machine can read one, and a forced transport rules it out.
+        """
+        from runcommit_core.layer.upper import can_read_uppers
+
+        if self.mode is not Mode.AUTO or not can_read_uppers():
+            return None
+        folder = find().strip()
+        return Path(folder) if folder.startswith("/") and Path(folder).is_dir() else None
+
+    def collect_upper(self, upper: Path) -> SavedImage:
+        """What ``save`` returns for an image that is an upper directory."""
+        from runcommit_core.model import SavedImage
+
+        self.used = "upper"
+        return SavedImage(self._image.config, self._base.diff_ids, (), upper)
+
     def collect(
         self,
         tag: str,
@@ -121,18 +142,20 @@ class Transport:
 
         received = self._registry().received
         self.used = "registry"
-        return _saved_image(
-            from_push(received.manifests, received.blobs, tag, self._base.diff_ids), self.used
-        )
+        return _saved_image(from_push(received.manifests, received.blobs, tag, self._base.diff_ids))
 
     def _saved(self, save: Callable[[], contextlib.AbstractContextManager[BinaryIO]]) -> SavedImage:
         from runcommit_core.oci.saved import from_archive
 
         self.used = "archive"
-        spooled = from_archive(
-            save, self._folder, known_blobs=claims(self._base), known=self._base.diff_ids
-        )
-        return _saved_image(spooled, self.used)
+        try:
+            spooled = from_archive(
+                save, self._folder, known_blobs=claims(self._base), known=self._base.diff_ids
+            )
+        except EngineError as error:
+            _raise_marker(error)
+            raise
+        return _saved_image(spooled)
 
     def _archive(self) -> Iterator[bytes]:
         from runcommit_core.oci.dockertar import archive_stream
@@ -163,6 +186,7 @@ class Transport:
         endpoint = self._registry()
         if endpoint.problem:
             raise endpoint.problem from error
+        _raise_marker(error)
         if self.mode is Mode.REGISTRY:
             raise error
         reached = "failed to" if endpoint.requests else "cannot reach us to"
@@ -175,8 +199,16 @@ class Transport:
         self.mode = Mode.ARCHIVE
 
 
+def _raise_marker(error: EngineError) -> None:
+    """Raise what a command did wrong where the engine only says that it cannot read a file."""
+    from runcommit_core.layer.markers import marker_in
+
+    if found := marker_in(error.output):
+        raise found from error
+
+
 def _saved_image(
-    spooled: tuple[bytes, tuple[DiffId, ...], dict[DiffId, Path]], source: str
+    spooled: tuple[bytes, tuple[DiffId, ...], dict[DiffId, Path]],
 ) -> SavedImage:
     from runcommit_core.model import RawLayer, SavedImage
 
@@ -185,4 +217,4 @@ def _saved_image(
         RawLayer(diff_id, lambda path=path: path.open("rb"))  # type: ignore[misc]
         for diff_id, path in tars.items()
     )
-    return SavedImage(config, diff_ids, layers, source)
+    return SavedImage(config, diff_ids, layers)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import resource
 import socket
 import subprocess
 import time
@@ -110,7 +111,7 @@ def container_store(folder: Path, runtime: Path, driver: str, names: Names) -> d
     (folder / "containers.conf").write_text(
         f"""\
 [containers]
-default_ulimits = []
+default_ulimits = [{_own_limits()}]
 
 [engine]
 runtime = "runc"
@@ -137,6 +138,13 @@ runroot = "{runtime}/containers"
         "CONTAINERS_CONF": f"{folder}/containers.conf",
         "CONTAINERS_STORAGE_CONF": f"{folder}/storage.conf",
     }
+
+
+def _own_limits() -> str:
+    """Name our own limits: by default engines raise them, which not every root may do."""
+    kinds = {"nofile": resource.RLIMIT_NOFILE, "nproc": resource.RLIMIT_NPROC}
+    hard = {name: resource.getrlimit(kind)[1] for name, kind in kinds.items()}
+    return ", ".join(f'"{name}={limit}:{limit}"' for name, limit in hard.items() if limit > 0)
 
 
 def _podman_network(names: Names) -> dict[str, object]:

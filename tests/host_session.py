@@ -72,7 +72,8 @@ def unprivileged_user(names: Names) -> Iterator[pwd.struct_passwd]:
     Path("/etc/subgid").touch()
     call(
         *("useradd", "--system", "--add-subids-for-system", "--user-group", "--no-create-home"),
-        *("--home-dir", "/nonexistent", "--shell", "/usr/sbin/nologin", names.user),
+        # buildah 1.39's chroot isolation resolves the home of passwd, so there must be one
+        *("--home-dir", "/tmp", "--shell", "/usr/sbin/nologin", names.user),
     )
     try:
         yield pwd.getpwnam(names.user)

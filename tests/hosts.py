@@ -128,11 +128,12 @@ class Host:
     def leftovers(self) -> set[str]:
         """The ids of all containers, finished ones and buildah's working containers included."""
         path = Path(self.containers)
-        if not path.exists():
-            return set()
         if path.is_dir():
             return {entry.name for entry in path.iterdir()}
-        return {entry["id"] for entry in json.loads(path.read_bytes() or b"[]")}
+        # newer containers/storage lists those of `run --rm` and the like beside the others
+        lists = (path, path.with_name(f"volatile-{path.name}"))
+        texts = [file.read_bytes() for file in lists if file.exists()]
+        return {entry["id"] for text in texts for entry in json.loads(text or b"[]")}
 
 
 @dataclass(frozen=True, slots=True)

@@ -367,8 +367,8 @@ def test_feeding(index, compression):
 def test_feeding_what_is_indexed_already(index):
     data = tar(Member(b"a"))
     late = index.feeder(diff_id(data), Compression.NONE)
-    add(index, data)
     late.write(b"anything")
+    add(index, data)
     late.finish()
     again = index.feeder(diff_id(data), Compression.GZIP)
     again.write(b"anything")

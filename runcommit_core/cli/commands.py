@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 from typing import Any
 
 import click
 
 from runcommit_core.cli import options
+from runcommit_core.cli.layer import layer
 
 log = logging.getLogger("runcommit")
 
@@ -53,31 +53,13 @@ def run(verbose: int, quiet: bool, json_output: bool, **given: Any) -> None:
 
         click.echo(json.dumps(metadata(result)))
         return
-    for layer in result.layers:
-        click.echo(layer.diff_id)
+    for new in result.layers:
+        click.echo(new.diff_id)
     if not result.layers:
         log.warning("no new layer: nothing changed")
 
 
-@cli.group(short_help="Look at layers.")
-def layer() -> None:
-    """Look at layers."""
-
-
-@layer.command()
-@click.argument("image")
-@click.option("--platform", help="os/architecture[/variant], to choose from an index.")
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path), help="Where the layer's plain tar goes."
-)
-def last(image: str, platform: str | None, output: Path | None) -> None:
-    """Print the diff_id of the topmost layer of IMAGE; with -o also write its plain tar.
-
-    IMAGE is what `run` takes as BASE, except engine:REF.
-    """
-    from runcommit_core.oci.extraction import write_last_layer
-
-    click.echo(write_last_layer(image, output, platform=platform))
+cli.add_command(layer)
 
 
 @cli.group(short_help="Look at images.")

@@ -79,6 +79,21 @@ layer = _group(
         "--source-date-epoch", type=int, metavar="SECONDS",
         help="No file of the layer is newer.  Default: SOURCE_DATE_EPOCH, else the base's created.",
     ),
+    click.option(
+        "--mtime", type=click.Choice(["clamp", "set"]), default="clamp", show_default=True,
+        help="Times that differ from the base's: no later than the epoch, or the epoch itself.",
+    ),
+    click.option("--xattrs", is_flag=True, help="Keep user.* attributes, which docker loses."),
+    click.option(
+        "--exclude", multiple=True, metavar="GLOB",
+        help="Paths from the image's root that count as unchanged, with all below them: * within a "
+        "component, ** across.  Repeatable.",
+    ),
+    click.option(
+        "--clean", multiple=True, metavar="PROFILE",
+        help="Leave out what apt, dnf, apk, pip, python… leave behind.  Repeatable, commas "
+        "allowed; `runcommit layer profiles` lists them.",
+    ),
     click.option("--always-layer", is_flag=True, help="Write an empty layer if nothing changed."),
 )  # fmt: skip
 
@@ -91,6 +106,11 @@ outputs = _group(
 )
 
 behaviour = _group(
+    click.option(
+        "--check-reproducible",
+        is_flag=True,
+        help="Run twice; exit code 7 and the reasons if the layers differ.",
+    ),
     click.option("--json", "json_output", is_flag=True, help="Print the JSON report."),
     click.option(
         "-v", "--verbose", count=True, help="Say what is done; twice: every engine command."

@@ -57,6 +57,8 @@ class Changes(Protocol):
 class TarChanges:
     """A raw layer as an uncompressed, seekable tar; its headers are read at once.
 
+    ``markers`` are the entries that deletions were told by.
+
     :raises ArchiveError: the tar is malformed, or names a whiteout of nothing
     """
 
@@ -65,6 +67,7 @@ class TarChanges:
         self.entries: dict[bytes, TarEntry] = {}
         self.whiteouts: set[bytes] = set()
         self.opaques: set[bytes] = set()
+        self.markers: list[TarEntry] = []
         self.warnings: list[str] = []
         self._file = open_tar()
         try:
@@ -99,7 +102,7 @@ class TarChanges:
         count = 0
         for entry in TarReader(self._file, name=self.name):
             path = entry.path
-            if (b".wh." in path and self._is_marker(path)) or not path:
+            if (b".wh." in path and self._is_marker(entry)) or not path:
                 continue
             entries[path] = entry
             count += 1
@@ -113,13 +116,15 @@ class TarChanges:
                     tip="remove the device in the command",
                 )
 
-    def _is_marker(self, path: bytes) -> bool:
+    def _is_marker(self, entry: TarEntry) -> bool:
         try:
-            marker, target = split_marker(path)
+            marker, target = split_marker(entry.path)
         except ValueError as error:
             raise ArchiveError(f"{self.name}: {error}") from None
         if marker is Marker.WHITEOUT:
             self.whiteouts.add(target)
         elif marker is Marker.OPAQUE:
             self.opaques.add(target)
+        if marker is not Marker.NONE:
+            self.markers.append(entry)
         return marker is not Marker.NONE

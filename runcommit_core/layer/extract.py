@@ -8,12 +8,18 @@ import shutil
 from typing import TYPE_CHECKING
 
 from runcommit_core.errors import BackendContractError
-from runcommit_core.layer.canonical import LayerReport, Policy, canonicalise
+from runcommit_core.layer.canonical import LayerReport, canonicalise
 from runcommit_core.layer.changes import TarChanges
 from runcommit_core.layer.layerfile import IndexDamagedError
+from runcommit_core.layer.markers import check_markers
+from runcommit_core.layer.options import policy
+from runcommit_core.layer.upper import UpperChanges
 from runcommit_core.model import Layer, Layers, RawLayer
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from runcommit_core.layer.changes import Changes
     from runcommit_core.model import Job, SavedImage
     from runcommit_core.oci.model import DiffId
 
@@ -28,13 +34,13 @@ def extract_layers(job: Job, saved: SavedImage) -> Layers:
     does not stand on the base.
     """
     raw_layers = new_layers(job, saved)
-    if not raw_layers and not job.layer.always:
+    if not raw_layers and not saved.upper and not job.layer.always:
         return Layers()
     try:
-        report = _write(job, raw_layers)
+        report = _write(job, raw_layers, saved.upper)
     except IndexDamagedError as error:
         log.warning("%s; reading the base anew", error)
-        report = _write(job, raw_layers)
+        report = _write(job, raw_layers, saved.upper)
     if report.diff_id is None:
         job.output.unlink()
         return Layers(warnings=report.warnings)
@@ -42,16 +48,19 @@ def extract_layers(job: Job, saved: SavedImage) -> Layers:
     return Layers((layer,), report.warnings)
 
 
-def _write(job: Job, raw_layers: list[RawLayer]) -> LayerReport:
+def _write(job: Job, raw_layers: list[RawLayer], upper: Path | None) -> LayerReport:
     with contextlib.ExitStack() as stack:
         tree = stack.enter_context(job.tree())
-        changes = [
+        tars = [
             stack.enter_context(TarChanges(raw.open, name=f"the engine's layer {raw.diff_id[:19]}"))
             for raw in raw_layers
         ]
+        check_markers(tars, tree)
+        changes: list[Changes] = [*tars]
+        if upper:
+            changes.append(UpperChanges(upper))
         output = stack.enter_context(job.output.open("wb"))
-        policy = Policy(epoch=job.layer.epoch, always_layer=job.layer.always)
-        return canonicalise(tree, changes, policy, output)
+        return canonicalise(tree, changes, policy(job.layer, tree, changes), output)
 
 
 def new_layers(job: Job, saved: SavedImage) -> list[RawLayer]:
@@ -76,10 +85,10 @@ def _like_the_base(job: Job, diff_id: DiffId) -> RawLayer:
     """A new layer that equals one of the base's: the engine had no reason to send it."""
     from runcommit_core.oci.regions import open_layer
 
-    for layer in job.base.layers:
-        if layer.diff_id == diff_id:
-            path = job.folder / "like-the-base.tar"
-            with open_layer(job.locate(layer)) as stream, path.open("wb") as file:
-                shutil.copyfileobj(stream, file, 1 << 20)
-            return RawLayer(diff_id, lambda: path.open("rb"))
-    raise BackendContractError(f"the backend saved no bytes for the new layer {diff_id}")
+    like = next((layer for layer in job.base.layers if layer.diff_id == diff_id), None)
+    if like is None:
+        raise BackendContractError(f"the backend saved no bytes for the new layer {diff_id}")
+    path = job.folder / "like-the-base.tar"
+    with open_layer(job.locate(like)) as stream, path.open("wb") as file:
+        shutil.copyfileobj(stream, file, 1 << 20)
+    return RawLayer(diff_id, lambda: path.open("rb"))

@@ -77,7 +77,15 @@ class BaseIndex:
         """Index a layer from the chunks of its blob while they stream elsewhere."""
         if self.has(diff_id):
             return BlobFeeder(None, compression, name=diff_id)
-        return BlobFeeder(lambda stream: self.add(diff_id, stream), compression, name=diff_id)
+
+        def add_unless_another_did(stream: BinaryIO) -> None:
+            try:
+                self.add(diff_id, stream)
+            except ArchiveError:
+                if not self.has(diff_id):
+                    raise
+
+        return BlobFeeder(add_unless_another_did, compression, name=diff_id)
 
     def tree(self, diff_ids: Sequence[DiffId]) -> BaseTree:
         """Open the merged view of indexed layers, lowest first.

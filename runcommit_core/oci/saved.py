@@ -13,7 +13,7 @@ import json
 import posixpath
 import secrets
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from runcommit_core.errors import ArchiveError
 from runcommit_core.oci.compression import open_decompressed, sniff
@@ -28,6 +28,8 @@ _JSON_LIMIT = 20 << 20
 _EPOCH = "1970-01-01T00:00:00Z"
 _LINK_DEPTH = 8
 
+T = TypeVar("T")
+
 Spooled = tuple[bytes, tuple[DiffId, ...], dict[DiffId, Path]]
 """A config, all its diff_ids, and the plain tars of those that the base lacks."""
 
@@ -39,12 +41,14 @@ def from_push(
     known: Collection[str],
 ) -> Spooled:
     """The image that was pushed under ``tag``; ``known`` are diff_ids that need no bytes."""
-    manifest = _pushed_manifest(manifests, tag)
     try:
+        manifest = _pushed_manifest(manifests, tag)
         config = blobs[manifest["config"]["digest"]].read_bytes()
         digests = [layer["digest"] for layer in manifest["layers"]]
     except KeyError as error:
         raise ArchiveError(f"the engine pushed an image without {error}") from None
+    except TypeError:
+        raise ArchiveError("the engine pushed a manifest that is none") from None
     diff_ids = _diff_ids(config, "the pushed config")
     if len(digests) != len(diff_ids):
         raise ArchiveError(
@@ -187,11 +191,15 @@ def _worth(name: str, documents: Mapping[str, bytes], known_blobs: Collection[st
 
 
 def _read_manifest(members: _Members) -> tuple[bytes, tuple[DiffId, ...], list[str]]:
-    items = [item for item in json.loads(members.document("manifest.json")) if item]
-    if len(items) != 1:
-        raise ArchiveError(f"the engine saved {len(items)} images, expected one")
-    config = members.document(items[0]["Config"])
-    diff_ids, names = _diff_ids(config, "the saved config"), list(items[0]["Layers"])
+    items = _parsed(members.document("manifest.json"), list, "the saved manifest.json")
+    images = [item for item in items if item]
+    if len(images) != 1:
+        raise ArchiveError(f"the engine saved {len(images)} images, expected one")
+    try:
+        config, names = members.document(images[0]["Config"]), list(images[0]["Layers"] or ())
+    except (KeyError, TypeError):
+        raise ArchiveError("the saved manifest.json names no config or no layers") from None
+    diff_ids = _diff_ids(config, "the saved config")
     if len(diff_ids) != len(names):
         raise ArchiveError(
             f"the engine saved {len(names)} layers with a config of {len(diff_ids)} diff_ids"
@@ -202,15 +210,25 @@ def _read_manifest(members: _Members) -> tuple[bytes, tuple[DiffId, ...], list[s
 def _pushed_manifest(manifests: Mapping[str, bytes], tag: str) -> dict[str, Any]:
     if tag not in manifests:
         raise ArchiveError("the engine said that it pushed the image, but sent no manifest")
-    manifest: dict[str, Any] = json.loads(manifests[tag])
-    if "manifests" in manifest:
-        received = [m for m in manifest["manifests"] if m["digest"] in manifests]
-        images = [json.loads(manifests[m["digest"]]) for m in received]
-        images = [image for image in images if "layers" in image]
-        if len(images) != 1:
-            raise ArchiveError(f"the engine pushed an index of {len(images)} images, expected one")
-        return dict(images[0])
-    return manifest
+    manifest = _parsed(manifests[tag], dict, "the pushed manifest")
+    if "manifests" not in manifest:
+        return manifest
+    received = [item["digest"] for item in manifest["manifests"] if item["digest"] in manifests]
+    images = [_parsed(manifests[digest], dict, "the pushed manifest") for digest in received]
+    images = [image for image in images if "layers" in image]
+    if len(images) != 1:
+        raise ArchiveError(f"the engine pushed an index of {len(images)} images, expected one")
+    return images[0]
+
+
+def _parsed(data: bytes, kind: type[T], what: str) -> T:
+    try:
+        document = json.loads(data)
+    except ValueError as error:
+        raise ArchiveError(f"{what} is no JSON: {error}") from None
+    if not isinstance(document, kind):
+        raise ArchiveError(f"{what} is no JSON {'object' if kind is dict else 'array'}")
+    return document
 
 
 def _diff_ids(config: bytes, what: str) -> tuple[DiffId, ...]:

@@ -10,18 +10,19 @@ Source: the OCI distribution specification, sections "Pulling" and "Pushing".
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import secrets
+import socket
 import socketserver
 import threading
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, Self
 
+from runcommit_core.registry.access import Access
 from runcommit_core.registry.handler import Handler
 from runcommit_core.registry.received import Received
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
@@ -40,21 +41,7 @@ class Feeder(Protocol):
     def abort(self) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Access:
-    """What an engine needs to reach the endpoint.
-
-    ``authfile`` holds the credentials in the form of docker's ``config.json``, which podman and
-    buildah read too.
-    """
-
-    address: str
-    repository: str
-    authfile: Path
-
-    def reference(self, tag: str) -> str:
-        """The image reference ``address/repository:tag``."""
-        return f"{self.address}/{self.repository}:{tag}"
+Request = socket.socket | tuple[bytes, socket.socket]
 
 
 class Endpoint(socketserver.ThreadingTCPServer):
@@ -98,7 +85,9 @@ class Endpoint(socketserver.ThreadingTCPServer):
         self.shutdown()
         with self._lock:
             for connection in self._connections:
-                connection.close()
+                # close() alone would wait for the handler, which waits for the engine
+                with contextlib.suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
         self.server_close()
 
     @property
@@ -114,14 +103,16 @@ class Endpoint(socketserver.ThreadingTCPServer):
             authfile.write_text(json.dumps({"auths": {self.address: {"auth": token}}}))
         return Access(self.address, self.repository, authfile)
 
-    def process_request(self, request: object, client_address: object) -> None:
-        with self._lock:
-            self._connections.add(request)  # type: ignore[arg-type]
-        super().process_request(request, client_address)  # type: ignore[arg-type]
+    def process_request(self, request: Request, client_address: object) -> None:
+        if isinstance(request, socket.socket):
+            with self._lock:
+                self._connections.add(request)
+        super().process_request(request, client_address)
 
-    def shutdown_request(self, request: object) -> None:
-        with self._lock:
-            self._connections.discard(request)  # type: ignore[arg-type]
+    def shutdown_request(self, request: Request) -> None:
+        if isinstance(request, socket.socket):
+            with self._lock:
+                self._connections.discard(request)
         super().shutdown_request(request)
 
     def handle_error(self, request: object, client_address: object) -> None:

@@ -61,9 +61,8 @@ class Handler(BaseHTTPRequestHandler):
         log.debug(template, *args)
 
     def do_GET(self) -> None:
-        if not secrets.compare_digest(
-            self.headers.get("Authorization", ""), self.endpoint.authorization
-        ):
+        given = self.headers.get("Authorization", "")
+        if not secrets.compare_digest(given.encode(), self.endpoint.authorization.encode()):
             self._drain()
             self._answer(
                 401,
@@ -219,6 +218,7 @@ class Handler(BaseHTTPRequestHandler):
                 self.endpoint.received.finish(upload)
                 self._created(f"blobs/{found}", found)
             else:
+                self.endpoint.received.discard(upload)
                 self._answer(
                     400, _error("DIGEST_INVALID", f"these bytes are {found}, not {wanted}")
                 )

@@ -50,3 +50,7 @@ class Received:
         del self.uploads[upload.id]
         upload.path.touch()
         self.blobs[upload.digest] = upload.path
+
+    def discard(self, upload: Upload) -> None:
+        del self.uploads[upload.id]
+        upload.path.unlink(missing_ok=True)

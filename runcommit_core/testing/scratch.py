@@ -6,12 +6,10 @@ engine.  It unpacks the whole base for every job, so it is no choice for real wo
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
 import tarfile
-from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from runcommit_core import (
@@ -20,19 +18,17 @@ from runcommit_core import (
     EngineError,
     EngineInfo,
     Image,
-    RawLayer,
     SavedImage,
     hookimpl,
     process,
+    save_root,
 )
-from runcommit_core.oci.model import DiffId
 from runcommit_core.oci.regions import open_layer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from pathlib import Path
 
     from runcommit_core import EngineOptions, Job
-    from runcommit_core.layer.basetree import BaseTree
 
 PROGRAM = "/usr/bin/unshare"
 _ENTER = 'cd -- "$0" && exec "$@"'
@@ -89,16 +85,8 @@ def commit(container: Container) -> Image:
 
 @hookimpl
 def save(job: Job, image: Image) -> SavedImage:
-    """Call everything new; the canonical form drops what equals the base."""
-    path = job.folder / "everything.tar"
-    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as tar, job.tree() as tree:
-        for name in _deleted(tree, Path(image.name), b""):
-            tar.addfile(tarfile.TarInfo(name))
-        tar.add(image.name, ".")
-    with path.open("rb") as file:
-        diff_id = DiffId(f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}")
-    raw = RawLayer(diff_id, lambda: path.open("rb"))
-    return SavedImage(b"", (*job.base.diff_ids, diff_id), (raw,), "folder")
+    """Compare the folder with the base."""
+    return save_root(job, ("/bin/echo", image.name), enter=_unshare(job.engine))
 
 
 def _unshare(engine: EngineOptions) -> tuple[str, ...]:
@@ -127,17 +115,3 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
-
-
-def _deleted(tree: BaseTree, root: Path, folder: bytes) -> Iterator[str]:
-    for name in tree.children(folder):
-        path = _below(folder, name)
-        place = root / os.fsdecode(path)
-        if not os.path.lexists(place):
-            yield os.fsdecode(_below(folder, b".wh." + name))
-        elif place.is_dir() and not place.is_symlink():
-            yield from _deleted(tree, root, path)
-
-
-def _below(folder: bytes, name: bytes) -> bytes:
-    return folder + b"/" + name if folder else name

@@ -21,6 +21,7 @@ from runcommit_core import (
     UsageError,
     hookimpl,
     process,
+    save_root,
 )
 
 if TYPE_CHECKING:
@@ -95,7 +96,12 @@ def commit(container: Container) -> Image:
 
 @hookimpl
 def save(job: Job, image: Image) -> SavedImage:
-    """Send a working container, or the image that ``resolve`` found, out of the engine."""
+    """Send a working container, or the image that ``resolve`` found, out of the engine.
+
+    Where buildah would compare directories by size and time, the container's root is read instead.
+    """
+    if not image.id and not _compares_rightly(job):
+        return save_root(job, (*_buildah(job), "mount", image.name), enter=_unshared(job))
     verb = "push" if image.id else "commit"
     return job.transport.collect(
         job.id,
@@ -131,6 +137,16 @@ def resolve(job: Job, reference: str) -> Image:
 
 def _buildah(job: Job) -> tuple[str, ...]:
     return job.engine.command(PROGRAM)
+
+
+def _compares_rightly(job: Job) -> bool:
+    """Whether overlay itself, and no comparison, tells the changes; vfs has no such status."""
+    status = json.loads(process.output(*_buildah(job), "info"))["store"]["GraphStatus"]
+    return (status or {}).get("Native Overlay Diff") == "true"
+
+
+def _unshared(job: Job) -> tuple[str, ...]:
+    return () if os.geteuid() == 0 else (*_buildah(job), "unshare")
 
 
 def _has(job: Job, name: str) -> bool:

@@ -85,7 +85,9 @@ def run(job: Job, image: Image) -> Container:
 
 @hookimpl
 def commit(job: Job, container: Container) -> Image:
-    """Commit under the name that a push needs."""
+    """Commit under the name that a push needs, unless the upper directory can be read."""
+    if upper := job.transport.upper(lambda: _upper(job, container)):
+        return Image(container.name, upper=upper)
     name = job.transport.tag(job.id)
     job.cleanup.callback(process.undo, *_docker(job), "rmi", "--no-prune", name)
     return Image(name, process.output(*_docker(job), "commit", container.name, name))
@@ -94,6 +96,8 @@ def commit(job: Job, container: Container) -> Image:
 @hookimpl
 def save(job: Job, image: Image) -> SavedImage:
     """Push to the job's registry; ``docker save`` where the daemon cannot reach it."""
+    if image.upper:
+        return job.transport.collect_upper(image.upper)
     return job.transport.collect(
         job.id,
         push=lambda access: _with_credentials(job, access, "push", "--quiet", image.name),
@@ -113,6 +117,17 @@ def resolve(job: Job, reference: str) -> Image:
     job.cleanup.callback(process.undo, *_docker(job), "rmi", "--no-prune", name)
     process.output(*_docker(job), "tag", reference, name)
     return Image(name, found.output.strip())
+
+
+def _upper(job: Job, container: Container) -> str:
+    """Where the container's changes are; nowhere with other drivers than overlay2."""
+    return process.output(
+        *_docker(job),
+        "inspect",
+        "--format",
+        '{{if eq .Driver "overlay2"}}{{.GraphDriver.Data.UpperDir}}{{end}}',
+        container.name,
+    )
 
 
 def _docker(job: Job) -> tuple[str, ...]:

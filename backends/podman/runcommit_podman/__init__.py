@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 from typing import TYPE_CHECKING
 
 from runcommit_core import (
@@ -18,7 +19,9 @@ from runcommit_core import (
     SavedImage,
     hookimpl,
     process,
+    save_root,
 )
+from runcommit_podman.store import read_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,7 +82,12 @@ def run(job: Job, image: Image) -> Container:
 
 @hookimpl
 def commit(job: Job, container: Container) -> Image:
-    """Commit under the name that a push needs."""
+    """Commit under the name that a push needs, unless there is a better way to the changes."""
+    store = read_store(job, container)
+    if not store.compares_rightly:
+        return Image(container.name)
+    if upper := job.transport.upper(lambda: store.upper):
+        return Image(container.name, upper=upper)
     name = job.transport.tag(job.id)
     job.cleanup.callback(process.undo, *_podman(job), "rmi", "--force", name)
     return Image(name, process.output(*_podman(job), "commit", "--quiet", container.name, name))
@@ -87,7 +95,11 @@ def commit(job: Job, container: Container) -> Image:
 
 @hookimpl
 def save(job: Job, image: Image) -> SavedImage:
-    """Push to the job's registry; ``podman save`` where that cannot be reached."""
+    """Push to the job's registry, or ``podman save``; else read what was not committed."""
+    if image.upper:
+        return job.transport.collect_upper(image.upper)
+    if image.name == job.name:
+        return save_root(job, (*_podman(job), "mount", job.name), enter=_unshared(job))
     return job.transport.collect(
         job.id,
         push=lambda access: _transfer(job, access, "push", image.name),
@@ -111,6 +123,10 @@ def resolve(job: Job, reference: str) -> Image:
 
 def _podman(job: Job) -> tuple[str, ...]:
     return job.engine.command(PROGRAM)
+
+
+def _unshared(job: Job) -> tuple[str, ...]:
+    return () if os.geteuid() == 0 else (*_podman(job), "unshare")
 
 
 def _has(job: Job, name: str) -> bool:

@@ -1,0 +1,124 @@
+"""The root of a finished container, compared with the base path by path.
+
+For engines whose own comparison of two directories is not to be trusted (drivers such as vfs, and
+fuse-overlayfs): it takes files of equal size and time for equal, and loses deletions.  Here every
+file of equal attributes is read and hashed, so the cost is that of reading the whole root.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, BinaryIO
+
+from runcommit_core.errors import ArchiveError
+from runcommit_core.layer.difference import is_same
+from runcommit_core.layer.disk import disk_entry, hardlink_to, read_chunks, read_xattrs
+from runcommit_core.layer.header import Attributes
+from runcommit_core.layer.markers import check_name
+from runcommit_core.layer.result import Inode
+from runcommit_core.layer.whiteout import whiteout_path
+from runcommit_core.layer.write import LayerWriter
+from runcommit_core.layer.xattrs import kept_xattrs
+from runcommit_core.oci.tar import Kind, TarEntry
+from runcommit_core.oci.tar_header import NO_XATTRS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from runcommit_core.layer.basetree import BaseTree
+    from runcommit_core.layer.changes import Changes
+    from runcommit_core.oci.model import DiffId
+
+_WHITEOUT = Attributes(Kind.REGULAR, 0, 0, 0, 0, b"", 0, 0, 0, NO_XATTRS)
+
+
+class RootChanges:
+    """What a container's root has, or has not, unlike the base; see ``Changes`` for the attributes.
+
+    A group of hardlinks is an entry under each of its names if one of them is unlike the base.
+
+    :raises ArchiveError: a file whose name says that it is a whiteout, or that is one on overlays
+    """
+
+    def __init__(self, root: Path, tree: BaseTree) -> None:
+        self.name = f"the container's root {root}"
+        self.entries: dict[bytes, TarEntry] = {}
+        self.whiteouts: set[bytes] = set()
+        self.opaques: set[bytes] = set()
+        self.warnings: list[str] = []
+        self._tree = tree
+        self._root = os.fsencode(root)
+        self._linked: dict[tuple[int, int], list[TarEntry]] = {}
+        self._walk(b"")
+        for names in self._linked.values():
+            self._add_linked(names)
+
+    def content(self, entry: TarEntry) -> Iterator[bytes]:
+        """Read a regular file."""
+        return read_chunks(self._root + b"/" + entry.path)
+
+    def _walk(self, below: bytes) -> None:
+        prefix = below + b"/" if below else b""
+        missing = set(self._tree.children(below))
+        with os.scandir(self._root + b"/" + below) as found:
+            items = sorted(found, key=lambda item: item.name)
+        for item in items:
+            path = prefix + item.name
+            check_name(path)
+            stat = item.stat(follow_symlinks=False)
+            entry = disk_entry(path, item.path, stat, read_xattrs(item.path))
+            if entry is None:
+                self.warnings.append(f"{path!r} is a socket, which no layer can hold; left out")
+                continue
+            missing.discard(item.name)
+            self._add(entry, stat)
+        self.whiteouts.update(prefix + name for name in missing)
+
+    def _add(self, entry: TarEntry, stat: os.stat_result) -> None:
+        if entry.kind is Kind.CHARACTER and entry.major == entry.minor == 0:
+            raise ArchiveError(
+                f"{entry.path!r} is a character device 0:0, which stands for a deleted file on"
+                " overlay file systems",
+                tip="remove the device in the command",
+            )
+        if entry.kind is not Kind.DIRECTORY and stat.st_nlink > 1:
+            self._linked.setdefault((stat.st_dev, stat.st_ino), []).append(entry)
+        elif not self._is_same(entry):
+            self.entries[entry.path] = entry
+        if entry.kind is Kind.DIRECTORY:
+            self._walk(entry.path)
+
+    def _add_linked(self, names: list[TarEntry]) -> None:
+        if all(map(self._is_same, names)):
+            return
+        master, *others = names
+        self.entries[master.path] = master
+        for entry in others:
+            self.entries[entry.path] = hardlink_to(master.path, entry)
+
+    def _is_same(self, entry: TarEntry) -> bool:
+        node = self._tree.get(entry.path)
+        return node is not None and is_same(Inode(entry, self), node, user_xattrs=True)
+
+
+def write_changes(changes: Changes, output: BinaryIO) -> DiffId:
+    """Write changes as a raw layer; hardlinks must come after their masters."""
+    writer = LayerWriter(output)
+    for path in sorted(changes.whiteouts):
+        writer.add(whiteout_path(path), _WHITEOUT)
+    for path, entry in changes.entries.items():
+        attributes = Attributes(
+            entry.kind,
+            entry.mode,
+            entry.uid,
+            entry.gid,
+            entry.mtime,
+            entry.link,
+            entry.size,
+            entry.major,
+            entry.minor,
+            kept_xattrs(entry.xattrs, user=True),
+        )
+        writer.add(path, attributes, changes.content(entry) if entry.size else ())
+    return writer.finish()

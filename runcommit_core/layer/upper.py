@@ -1,0 +1,106 @@
+"""The upper directory of a finished overlay container, as one raw layer.
+
+It holds exactly what the run changed, so neither the engine's commit nor its tar is needed; only
+the real root may read it (whiteouts and ``trusted.*`` attributes are invisible to others).
+
+Source: the kernel's ``Documentation/filesystems/overlayfs.rst``.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runcommit_core.errors import ArchiveError, RuncommitError
+from runcommit_core.layer.disk import disk_entry, hardlink_to, read_chunks, read_xattrs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from runcommit_core.oci.tar import TarEntry
+
+_PREFIX = b"trusted.overlay."
+_OPAQUE = _PREFIX + b"opaque"
+_ELSEWHERE = (_PREFIX + b"redirect", _PREFIX + b"metacopy")
+_CAP_SYS_ADMIN = 1 << 21
+_ALL_IDS = ["0", "0", "4294967295"]
+_CAPABILITIES = "CapEff:\t"
+
+
+class UnreadableUpperError(RuncommitError):
+    """The directory refers to content that is not in it; the engine must commit."""
+
+
+class UpperChanges:
+    """The changes that an upper directory holds; see ``Changes`` for the attributes.
+
+    Raises UnreadableUpperError where the kernel recorded renames or metadata only, and
+    ArchiveError for a file whose name says that it is a whiteout.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.name = f"the upper directory {folder}"
+        self.entries: dict[bytes, TarEntry] = {}
+        self.whiteouts: set[bytes] = set()
+        self.opaques: set[bytes] = set()
+        self.warnings: list[str] = []
+        self._folder = os.fsencode(folder)
+        self._masters: dict[int, bytes] = {}
+        self._walk(b"")
+
+    def content(self, entry: TarEntry) -> Iterator[bytes]:
+        """The bytes of a regular file."""
+        return read_chunks(self._folder + b"/" + entry.path)
+
+    def _walk(self, below: bytes) -> None:
+        with os.scandir(self._folder + b"/" + below) as found:
+            for item in sorted(found, key=lambda item: item.name):
+                name = below + b"/" + item.name if below else item.name
+                if self._add(name, item.path, item.stat(follow_symlinks=False)):
+                    self._walk(name)
+
+    def _add(self, name: bytes, path: bytes, found: os.stat_result) -> bool:
+        """Take one file; tell whether it is a directory to go into."""
+        if stat.S_ISCHR(found.st_mode) and found.st_rdev == 0:
+            self.whiteouts.add(name)
+            return False
+        self._check_name(name)
+        xattrs = read_xattrs(path)
+        if any(key in xattrs for key in _ELSEWHERE):
+            raise UnreadableUpperError(f"{self.name}: {name!r} refers to a lower layer")
+        entry = disk_entry(name, path, found, xattrs)
+        if entry is None:
+            self.warnings.append(f"{name!r} is a socket, which no layer can hold; left out")
+            return False
+        if stat.S_ISDIR(found.st_mode):
+            if xattrs.get(_OPAQUE) == b"y":
+                self.opaques.add(name)
+            self.entries[name] = entry
+            return True
+        if found.st_nlink > 1:
+            master = self._masters.setdefault(found.st_ino, name)
+            entry = entry if master == name else hardlink_to(master, entry)
+        self.entries[name] = entry
+        return False
+
+    def _check_name(self, name: bytes) -> None:
+        if name.rpartition(b"/")[2].startswith(b".wh."):
+            raise ArchiveError(
+                f"the command made {name!r}; in a layer that name means a deletion",
+                tip="remove or rename it in the command",
+            )
+
+
+def can_read_uppers() -> bool:
+    """Whether this process is the real root: with CAP_SYS_ADMIN and all user ids its own."""
+    if os.geteuid() != 0:
+        return False
+    try:
+        status = Path("/proc/self/status").read_text(encoding="ascii")
+        ids = Path("/proc/self/uid_map").read_text(encoding="ascii").split()
+    except OSError:
+        return False
+    effective = status.partition(_CAPABILITIES)[2].partition("\n")[0]
+    return ids == _ALL_IDS and bool(int(effective or "0", 16) & _CAP_SYS_ADMIN)
