@@ -1,7 +1,8 @@
 """Base images to measure with: the same bytes in every run, as OCI layout and docker-archive.
 
-Layers are gzipped in the layout, as those of a pulled image are, and plain in the archive, as
-``docker save`` writes them.  The data is pseudo-random, so that no compressor helps anybody.
+Layers are gzipped in the layout, as those of a pulled image are (or plain, when asked for), and
+plain in the archive, as ``docker save`` writes them.  The data is pseudo-random text of words that
+compresses as well as an operating system does: pure noise would be decompressed far slower.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ MEGABYTE = 1_000_000
 LAYERS = 4
 """Into how many layers the data of a large base is split."""
 
+_PIECE = 4096
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
@@ -49,14 +51,14 @@ class Base:
         return f"localhost/benchmark/{self.name}:latest"
 
 
-def make(name: str, folder: Path) -> Base:
+def make(name: str, folder: Path, *, gzipped: bool = True) -> Base:
     """Make one of ``KINDS`` in ``folder``, which must not have it yet."""
     base = Base(name, folder / name, folder / f"{name}.tar")
     (base.layout / "blobs/sha256").mkdir(parents=True)
     layers = list(_layer_files(base.layout, KINDS[name]()))
     config = _json(_config([_sha256(layer) for layer in layers]))
     _write_archive(base, config, layers)
-    _write_layout(base, config, layers)
+    _write_layout(base.layout, config, layers, gzipped=gzipped)
     return base
 
 
@@ -64,11 +66,11 @@ def _data(megabytes: int) -> list[Writer]:
     """As many files as megabytes, 1 MB each."""
 
     def writer(number: int) -> Writer:
-        source = random.Random(number)
+        source = _Source(number)
 
         def write(tar: tarfile.TarFile) -> None:
             for index in range(number, megabytes, LAYERS):
-                _add(tar, f"opt/data/{number}/{index:05}", source.randbytes(MEGABYTE))
+                _add(tar, f"opt/data/{number}/{index:05}", source.text(MEGABYTE))
 
         return write
 
@@ -79,11 +81,29 @@ def _many_files() -> list[Writer]:
     """100,000 files of 100 bytes in 1,000 directories."""
 
     def write(tar: tarfile.TarFile) -> None:
-        source = random.Random(0)
+        source = _Source(0)
         for index in range(100_000):
-            _add(tar, f"opt/many/{index // 100:03}/{index:05}", source.randbytes(100))
+            _add(tar, f"opt/many/{index // 100:03}/{index:05}", source.text(100))
 
     return [write]
+
+
+class _Source:
+    """Data that is the same for the same seed: pieces, in random order, of a text of words."""
+
+    def __init__(self, seed: int) -> None:
+        self._random = random.Random(seed)
+        words = [self._word() for _ in range(4000)]
+        weights = [1 / rank for rank in range(1, len(words) + 1)]
+        self._text = b" ".join(self._random.choices(words, weights, k=200_000))
+
+    def _word(self) -> bytes:
+        return bytes(self._random.choices(range(256), k=self._random.randint(2, 12)))
+
+    def text(self, size: int) -> bytes:
+        last = len(self._text) - _PIECE
+        starts = (self._random.randint(0, last) for _ in range(0, size, _PIECE))
+        return b"".join(self._text[start : start + _PIECE] for start in starts)[:size]
 
 
 KINDS: dict[str, Callable[[], list[Writer]]] = {
@@ -135,19 +155,21 @@ def _write_archive(base: Base, config: bytes, layers: list[Path]) -> None:
         _add(tar, "manifest.json", _json(manifest))
 
 
-def _write_layout(base: Base, config: bytes, layers: list[Path]) -> None:
-    """Write the layout; the plain layers are gone afterwards."""
+def _write_layout(layout: Path, config: bytes, layers: list[Path], *, gzipped: bool) -> None:
+    """Write the layout; the plain layers are no longer where they were."""
     oci = "application/vnd.oci.image"
+    kind = f"{oci}.layer.v1.tar" + ("+gzip" if gzipped else "")
+    stored = [_gzip(path) for path in layers] if gzipped else layers
     manifest = {
         "schemaVersion": 2,
         "mediaType": f"{oci}.manifest.v1+json",
-        "config": _blob(base.layout, config, f"{oci}.config.v1+json"),
-        "layers": [_gzipped(base.layout, path, f"{oci}.layer.v1.tar+gzip") for path in layers],
+        "config": _blob(layout, config, f"{oci}.config.v1+json"),
+        "layers": [_moved(layout, path, kind) for path in stored],
     }
-    entry = _blob(base.layout, _json(manifest), f"{oci}.manifest.v1+json")
+    entry = _blob(layout, _json(manifest), f"{oci}.manifest.v1+json")
     entry["annotations"] = {"org.opencontainers.image.ref.name": NAME}
-    (base.layout / "index.json").write_bytes(_json({"schemaVersion": 2, "manifests": [entry]}))
-    (base.layout / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
+    (layout / "index.json").write_bytes(_json({"schemaVersion": 2, "manifests": [entry]}))
+    (layout / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
 
 
 def _blob(layout: Path, data: bytes, media_type: str) -> dict[str, Any]:
@@ -156,18 +178,21 @@ def _blob(layout: Path, data: bytes, media_type: str) -> dict[str, Any]:
     return {"mediaType": media_type, "digest": f"sha256:{digest}", "size": len(data)}
 
 
-def _gzipped(layout: Path, plain: Path, media_type: str) -> dict[str, Any]:
+def _moved(layout: Path, path: Path, media_type: str) -> dict[str, Any]:
+    digest = _sha256(path)
+    size = path.rename(layout / "blobs/sha256" / digest).stat().st_size
+    return {"mediaType": media_type, "digest": f"sha256:{digest}", "size": size}
+
+
+def _gzip(plain: Path) -> Path:
     packed = plain.with_suffix(".gz")
-    compressor = isal_zlib.compressobj(level=0, wbits=31)
+    compressor = isal_zlib.compressobj(level=1, wbits=31)
     with plain.open("rb") as source, packed.open("wb") as target:
         while chunk := source.read(MEGABYTE):
             target.write(compressor.compress(chunk))
         target.write(compressor.flush())
     plain.unlink()
-    digest = _sha256(packed)
-    stored = packed.rename(layout / "blobs/sha256" / digest)
-    size = stored.stat().st_size
-    return {"mediaType": media_type, "digest": f"sha256:{digest}", "size": size}
+    return packed
 
 
 def _sha256(path: Path) -> str:

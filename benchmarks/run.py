@@ -38,7 +38,7 @@ def main() -> int:
         again = (sys.executable, "-m", "benchmarks.run", *sys.argv[1:])
         os.execv(sys.executable, [sys.executable, "-m", "tests.with_hosts", *only, "--", *again])
     hosts = [session().hosts[name] for name in options.hosts]
-    facts = _facts(hosts, options.rounds)
+    facts = _facts(hosts, options)
     measured = _measure_all(hosts, options)
     print("\n".join(f"{key}: {value}" for key, value in facts.items()), end="\n\n")
     print(markdown(measured))
@@ -68,6 +68,10 @@ def _options() -> argparse.Namespace:
         "--bases", type=_names(bases.KINDS), metavar="LIST",
         help=f"of {', '.join(bases.KINDS)}, or all (default: what the workload is about)",
     )  # fmt: skip
+    parser.add_argument(
+        "--layers", choices=["gzip", "plain"], default="gzip",
+        help="how the bases' OCI layouts store layers (default: gzip)",
+    )  # fmt: skip
     parser.add_argument("--rounds", type=int, default=7, help="that count (default: 7)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every single time there")
     options = parser.parse_args()
@@ -87,14 +91,15 @@ def _names(known: Collection[str]) -> Callable[[str], list[str]]:
     return names
 
 
-def _facts(hosts: list[Host], rounds: int) -> dict[str, str]:
+def _facts(hosts: list[Host], options: argparse.Namespace) -> dict[str, str]:
     kernel = os.uname()
     return {
         "date": dt.datetime.now(dt.UTC).date().isoformat(),
         "machine": f"{os.cpu_count()} CPUs, {kernel.sysname} {kernel.release}, {kernel.machine}",
         "load before": f"{os.getloadavg()[0]:.2f}",
         "python": sys.version.split()[0],
-        "rounds": str(rounds),
+        "rounds": str(options.rounds),
+        "layers of the base": options.layers,
         **{host.name: engines.version(host) for host in hosts},
     }
 
@@ -108,7 +113,7 @@ def _measure_all(hosts: list[Host], options: argparse.Namespace) -> list[Measure
         folder.chmod(0o755)
         for kind in [kind for kind in bases.KINDS if any(kind in each for each in wanted.values())]:
             _say(f"making the base {kind}")
-            with _on_hosts(hosts, kind, folder) as places:
+            with _on_hosts(hosts, kind, folder, options.layers) as places:
                 for label, workload in chosen.items():
                     if kind in wanted[label]:
                         measured.append(_measure(label, workload, places, options.rounds))
@@ -116,8 +121,8 @@ def _measure_all(hosts: list[Host], options: argparse.Namespace) -> list[Measure
 
 
 @contextlib.contextmanager
-def _on_hosts(hosts: list[Host], kind: str, folder: Path) -> Iterator[list[Place]]:
-    base = bases.make(kind, folder)
+def _on_hosts(hosts: list[Host], kind: str, folder: Path, layers: str) -> Iterator[list[Place]]:
+    base = bases.make(kind, folder, gzipped=layers == "gzip")
     places = [Place(host, base, Path(host.env["TMPDIR"])) for host in hosts]
     try:
         yield places

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import os
 from pathlib import Path
@@ -93,7 +94,8 @@ def run_commit(
     with contextlib.ExitStack() as cleanup:
         staged = cleanup.enter_context(staging())
         folder = private_folder(cleanup)
-        info = Background(lambda: steps.describe(engine=engine))
+        describe = functools.partial(steps.describe, engine=engine)
+        info = Background(describe).result if metadata else describe
         watch = Stopwatch(name)
         job = new_job(
             argv=todo.argv,
@@ -128,7 +130,7 @@ def run_commit(
         written = write_image(Path(image), job, layers, todo.history) if image else None
         result = Result(
             backend=name,
-            engine=info.result(),
+            describe=info,
             base=original,
             layers=layers.layers,
             image=written,

@@ -77,7 +77,7 @@ def new_job(
 
 
 def rebase(job: Job, base: BaseImage, *, locate: Locate, epoch: int | None) -> Job:
-    """The same job on another base, whose user and workdir hold where none was asked for."""
+    """The same job on another base, whose user holds where none was asked for."""
     indexing = Indexing(cache_dir(), base, locate)
     defaults = run_defaults(base.config)
     seconds = choose_epoch(epoch, base.config)
@@ -91,7 +91,6 @@ def rebase(job: Job, base: BaseImage, *, locate: Locate, epoch: int | None) -> J
         run=dataclasses.replace(
             job.run,
             user=job.run.user or defaults.user,
-            workdir=job.run.workdir or defaults.workdir,
             env={VARIABLE: str(seconds), **job.run.env},
         ),
     )

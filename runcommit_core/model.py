@@ -34,9 +34,10 @@ class EngineOptions:
 class RunOptions:
     """What holds for the run alone and never reaches the result.
 
-    ``user`` and ``workdir`` are the base's own unless the caller chose others; ``env`` comes on
-    top of the base's; ``network`` None is the engine's default; ``flags`` are further words for
-    the engine's run command.
+    ``user`` is the base's own unless the caller chose another, ``workdir`` is empty unless he
+    chose one (the private copy of the base has the base's); ``env`` comes on top of the base's;
+    ``network`` None is the engine's default; ``flags`` are further words for the engine's run
+    command.
     """
 
     env: Mapping[str, str] = field(default_factory=dict)
@@ -183,11 +184,13 @@ class OutputImage:
 class Result:
     """What ``run_commit`` returns.
 
-    ``seconds`` per step, in the order in which they ran; ``transport`` is how the layer travelled.
+    ``seconds`` per step, in the order in which they ran; ``transport`` is how the layer travelled:
+    ``upper``, ``registry`` or ``archive``.  ``describe`` asks the engine, which takes longer than
+    some jobs, for ``engine``.
     """
 
     backend: str
-    engine: EngineInfo
+    describe: Callable[[], EngineInfo]
     base: BaseImage
     layers: tuple[Layer, ...]
     image: OutputImage | None
@@ -195,3 +198,8 @@ class Result:
     epoch: int
     seconds: Mapping[str, float]
     warnings: tuple[str, ...]
+
+    @property
+    def engine(self) -> EngineInfo:
+        """The engine as it describes itself now."""
+        return self.describe()

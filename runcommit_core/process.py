@@ -8,6 +8,7 @@ which then decides in which order things end.
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 import re
@@ -19,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, BinaryIO, cast
 
-from runcommit_core.errors import EngineError
+from runcommit_core.errors import EngineError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -33,6 +34,13 @@ GRACE_SECONDS = 10.0
 """How long an interrupted engine command may take to end before it is killed."""
 
 _CHUNK = 64 * 1024
+
+_INSTALL = "install the engine, or name its program with --engine-path"
+_START_TIPS = {
+    errno.ENOENT: _INSTALL,
+    errno.EACCES: _INSTALL,
+    errno.E2BIG: "words and variables together are more than the kernel takes: give fewer",
+}
 
 _GONE = re.compile(r"no such (?!file or directory)|not known|not found", re.IGNORECASE)
 """How engines say that something does not exist; a missing file is their socket or program."""
@@ -196,8 +204,11 @@ def _running(
         raise EngineError(
             f"cannot start {argv[0]}: {error.strerror}",
             argv=argv,
-            tip="install the engine, or name its program with --engine-path",
+            tip=_START_TIPS.get(error.errno or 0, ""),
         ) from error
+    except ValueError as error:
+        # NUL characters, or a variable's name that holds "="
+        raise UsageError(f"cannot start {argv[0]}: {error}") from error
     try:
         yield process
     except BaseException:

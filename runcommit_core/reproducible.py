@@ -103,7 +103,7 @@ def _texts(comparison: Comparison) -> list[str]:
 
 
 def _cure(comparisons: Sequence[Comparison]) -> str:
-    """Say which profiles would have taken differing paths out, and what is left then."""
+    """Say which profiles would have taken differing paths out, and what to do with the rest."""
     from runcommit_core.layer.cure import cures
     from runcommit_core.oci.tar import Kind
 
@@ -113,14 +113,14 @@ def _cure(comparisons: Sequence[Comparison]) -> str:
         for each in comparison.paths
     }
     found = cures(paths)
-    lines = [
-        f"--clean {name} would remove {_count(len(cured), len(paths))}"
-        for name, cured in found.items()
-    ]
-    if paths.keys() - set().union(*found.values()):
+    cured = set().union(*found.values())
+    tips = []
+    if found:
+        tips.append(f"--clean {','.join(found)} would remove {_count(len(cured), len(paths))}")
+    if len(cured) < len(paths):
         rest = "the others" if found else "them"
-        lines.append(f"--exclude GLOB would keep {rest} out of the layer, where nobody needs them")
-    return "; ".join(lines)
+        tips.append(f"--exclude GLOB would keep {rest} out of the layer, where nobody needs them")
+    return "; ".join(tips)
 
 
 def _count(some: int, total: int) -> str:

@@ -10,11 +10,12 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from tests.filecases import Case
 from tests.tars import tar
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+    from tests.filecases import Case
 
 EPOCH = 1_700_000_000
 _LETTERS = {
@@ -128,7 +129,7 @@ def seen_on_disk(root: Path) -> dict[str, Seen]:
     for folder, folders, files in os.walk(top):
         for item in (*folders, *files):
             path = os.path.join(folder, item)  # noqa: PTH118 - bytes
-            at = os.lstat(path)  # noqa: PTH116 - bytes
+            at = os.lstat(path)
             digest = ""
             if stat.S_ISREG(at.st_mode):
                 digest = sha256(Path(os.fsdecode(path)).read_bytes()).hexdigest()
@@ -141,10 +142,13 @@ def seen_on_disk(root: Path) -> dict[str, Seen]:
 def _put(
     found: dict[str, Seen], name: str, numbers: tuple[int, int, int, int, int], digest: str
 ) -> None:
-    """Leave out what engines make, the time and the size of directories, later times."""
+    """Leave out what engines make, the time and the size of directories, later times.
+
+    Engines unpack what is older than 1970 as of 1970.
+    """
     if not name or _ENGINES.match(name):
         return
     mode, uid, gid, mtime, size = numbers
     if stat.S_ISDIR(mode):
         mtime = size = 0
-    found[name] = Seen(mode, uid, gid, min(mtime, EPOCH), size, digest)
+    found[name] = Seen(mode, uid, gid, max(0, min(mtime, EPOCH)), size, digest)

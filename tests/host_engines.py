@@ -111,7 +111,7 @@ def container_store(folder: Path, runtime: Path, driver: str, names: Names) -> d
     (folder / "containers.conf").write_text(
         f"""\
 [containers]
-default_ulimits = [{_own_limits()}]
+default_ulimits = [{_modest_limits()}]
 
 [engine]
 runtime = "runc"
@@ -140,11 +140,14 @@ runroot = "{runtime}/containers"
     }
 
 
-def _own_limits() -> str:
-    """Name our own limits: by default engines raise them, which not every root may do."""
-    kinds = {"nofile": resource.RLIMIT_NOFILE, "nproc": resource.RLIMIT_NPROC}
-    hard = {name: resource.getrlimit(kind)[1] for name, kind in kinds.items()}
-    return ", ".join(f'"{name}={limit}:{limit}"' for name, limit in hard.items() if limit > 0)
+def _modest_limits() -> str:
+    """Name limits that we have: by default newer engines raise them, which not every root may do.
+
+    Rootless engines run with at most 32768 processes and cannot raise that either.
+    """
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    processes = min(max(resource.getrlimit(resource.RLIMIT_NPROC)[1], 1), 32768)
+    return f'"nofile={files}:{files}", "nproc={processes}:{processes}"'
 
 
 def _podman_network(names: Names) -> dict[str, object]:

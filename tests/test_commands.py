@@ -34,11 +34,11 @@ def test_none():
 def test_several_kinds(tmp_path: Path):
     script = tmp_path / "script"
     script.write_text("true")
-    with pytest.raises(UsageError, match="found -c and --$"):
+    with pytest.raises(UsageError, match=r"found -c and --$"):
         resolve_commands(["true"], argv=["true"])
-    with pytest.raises(UsageError, match="found -c and --script$"):
+    with pytest.raises(UsageError, match=r"found -c and --script$"):
         resolve_commands(["true"], script=script)
-    with pytest.raises(UsageError, match="found -c and --script and --$"):
+    with pytest.raises(UsageError, match=r"found -c and --script and --$"):
         resolve_commands(["true"], script=script, argv=["true"])
 
 

@@ -25,7 +25,7 @@ BUSY = {
     "Volumes": {"/data": {}},
     "Healthcheck": {"Test": ["CMD", "x"], "Interval": 30_000_000_000},
     "OnBuild": ["RUN x"],
-    "WorkingDir": "/work",
+    "WorkingDir": "/srv/app",
     "User": "1000:1000",
     "Labels": {"l": "1"},
     "ExposedPorts": {"80/tcp": {}},
@@ -38,7 +38,7 @@ def config(**fields: Any) -> bytes:
     return images.image(A, B, settings=BUSY, **fields).config
 
 
-def test_the_private_config_holds_platform_layers_and_env_alone() -> None:
+def test_the_private_config_holds_what_a_run_needs_alone() -> None:
     given = config(variant="v8", **{"os.version": "1", "os.features": ["f"], "author": "me"})
     assert json.loads(private_config(given)) == {
         "architecture": "amd64",
@@ -47,7 +47,7 @@ def test_the_private_config_holds_platform_layers_and_env_alone() -> None:
         "os.version": "1",
         "os.features": ["f"],
         "created": "1970-01-01T00:00:00Z",
-        "config": {"Env": BUSY["Env"]},
+        "config": {"Env": BUSY["Env"], "WorkingDir": "/srv/app"},
         "rootfs": {"type": "layers", "diff_ids": [images.digest(A), images.digest(B)]},
     }
 
@@ -58,7 +58,7 @@ def test_the_private_config_depends_on_nothing_else() -> None:
 
 def test_run_defaults() -> None:
     defaults = run_defaults(config())
-    assert (defaults.user, defaults.workdir) == ("1000:1000", "/work")
+    assert (defaults.user, defaults.workdir) == ("1000:1000", "/srv/app")
     assert defaults.env == ("PATH=/bin", "ÄÖ=ü")
     bare = run_defaults(images.image(A, config=None).config)
     assert (bare.user, bare.workdir, bare.env) == ("", "/", ())

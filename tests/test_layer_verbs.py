@@ -295,6 +295,13 @@ def test_validate_accepts(runcommit, base, tmp_path, members):
     assert (done.output, done.errors) == (diff_id(good) + "\n", "")
 
 
+def test_validate_accepts_what_was_clamped_to_the_bases_time(runcommit, base, tmp_path):
+    same = put(tmp_path / "same", tar(Member(b"hard1", content=b"h", mtime=OLD)))
+    assert runcommit("layer", "validate", base, same).returncode == 6
+    epoch = ("--source-date-epoch", OLD)
+    assert runcommit("layer", "validate", base, same, *epoch).returncode == 0
+
+
 # --- profiles, words
 
 

@@ -38,7 +38,7 @@ class Result:
 
 @pytest.fixture(scope="session")
 def folder() -> Iterator[Path]:
-    path = session().shared / "matrix"
+    path = session().shared / f"matrix-{os.getpid()}"
     path.mkdir()
     path.chmod(0o777)
     yield path
@@ -55,6 +55,7 @@ def run_cases(bench: Bench, base: bases.Base, cases: Sequence[Case]) -> Result:
     layer, image = bench.folder / "layer.tar", bench.folder / "image"
     commands = [word for case in cases for word in ("-c", case.script)]
     ran = bench.job(base.ref, *commands, "-c", LIST_ALL, "-o", layer, "--image", image)
+    assert ran.returncode == 0, ran.stderr[-3000:]
     return Result(ran.diff_id, layer, image, ran.stderr)
 
 

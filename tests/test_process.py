@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import pytest
 
 from runcommit_core import process
-from runcommit_core.errors import EngineError
+from runcommit_core.errors import EngineError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -90,6 +90,18 @@ def test_a_program_that_may_not_run(tmp_path: Path):
     program.write_text("#!/bin/sh\n")
     with pytest.raises(EngineError, match="Permission denied"):
         process.attempt(str(program))
+
+
+def test_more_than_the_kernel_takes():
+    with pytest.raises(EngineError, match="Argument list too long") as caught:
+        process.attempt("/bin/true", *["x" * 100_000] * 60)
+    assert "give fewer" in caught.value.tip
+
+
+@pytest.mark.parametrize(("word", "env"), [("\0", {}), ("x", {"A": "\0"}), ("x", {"A=B": "c"})])
+def test_what_no_process_can_be_given(word: str, env: dict[str, str]):
+    with pytest.raises(UsageError, match="cannot start /bin/true"):
+        process.attempt("/bin/true", word, env=env)
 
 
 def test_a_missing_program_behind_the_other_calls(tmp_path: Path):

@@ -404,6 +404,14 @@ def test_a_base_cut_short_is_the_jobs_problem(base: BaseImage, tmp_path: Path):
 # --- pushing
 
 
+def test_a_disk_that_takes_no_more_is_the_jobs_problem(endpoint: Endpoint, client: Client):
+    location = client.upload()
+    endpoint.folder.rename(endpoint.folder.with_name("gone"))
+    with pytest.raises(http.client.RemoteDisconnected):
+        client.ask("PATCH", location, b"bytes")
+    assert isinstance(endpoint.problem, FileNotFoundError)
+
+
 def test_monolithic_put(endpoint: Endpoint, client: Client):
     data = os.urandom(3 << 20)
     digest = client.push(data)

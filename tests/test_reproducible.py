@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import os
+import io
 
 import pytest
 
-from runcommit_core import run_commit
+from runcommit_core import RawLayer, SavedImage, run_commit
 from runcommit_core.errors import ReproducibilityError, UsageError
 from runcommit_core.hookspecs import hookimpl
 from runcommit_core.testing import bases
 from runcommit_core.testing.bench import content, entries
+from tests.tars import Member, diff_id, tar
 
 SCRATCH = "runcommit_core.testing.scratch"
 
@@ -148,14 +149,11 @@ def test_profiles_that_would_have_cured_it(run, folders):
     with pytest.raises(ReproducibilityError) as caught:
         run(make, "date > /var/log/app/a", "date > /d", check_reproducible=True)
     assert caught.value.tip == (
-        "--clean python would remove 1 of these 3 paths; "
-        "--clean logs would remove 1 of these 3 paths; "
+        "--clean python,logs would remove 2 of these 3 paths; "
         "--exclude GLOB would keep the others out of the layer, where nobody needs them"
     )
     cured = {"clean": ["python,logs"], "exclude": "d"}
-    result = run(
-        make, "date > /var/log/app/a", "date > /d", check_reproducible=True, **cured
-    )
+    result = run(make, "date > /var/log/app/a", "date > /d", check_reproducible=True, **cured)
     assert len(result.layers) == 1
 
 
@@ -202,12 +200,21 @@ def test_mtime(run, tmp_path):
 
 
 class Marked:
-    """Gives a file in the container an attribute of its user, as ``setfattr`` would."""
+    """Saves a file with an attribute of a user's, which the scratch backend cannot."""
 
-    @hookimpl(wrapper=True)
-    def commit(self, container):
-        os.setxattr(f"{container.name}/x", "user.mark", b"1")
-        return (yield)
+    data = tar(Member(b"x", pax={b"SCHILY.xattr.user.mark": b"1"}))
+
+    @hookimpl(tryfirst=True)
+    def save(self, job):
+        name = diff_id(self.data)
+        raw = RawLayer(name, lambda: io.BytesIO(self.data))
+        return SavedImage(b"", (*job.base.diff_ids, name), (raw,))
+
+
+@pytest.mark.parametrize(("xattrs", "kept"), [(True, {"SCHILY.xattr.user.mark": "1"}), (False, {})])
+def test_xattrs(run, tmp_path, xattrs, kept):
+    run("true", xattrs=xattrs, plugins=[Marked()])
+    assert entries(tmp_path / "layer.tar")["x"].pax_headers == kept
 
 
 def test_wrong_options_are_told_before_anything_runs(run, base):

@@ -59,7 +59,7 @@ def show(name: str, base: str | None, as_json: bool) -> None:
     if base is None:
         listed = list_changes(contents, None)
     else:
-        listed = with_image_tree(base, lambda tree: list_changes(contents, tree))
+        listed = with_image_tree(base, lambda tree, _: list_changes(contents, tree))
     click.echo(_listing_json(contents, listed) if as_json else _listing_text(contents, listed))
 
 
@@ -89,15 +89,25 @@ def diff(a: str, b: str, as_json: bool) -> None:
 @layer.command()
 @click.argument("base")
 @click.argument("name", metavar="LAYER")
-def validate(base: str, name: str) -> None:
+@click.option(
+    "--source-date-epoch", type=int, metavar="SECONDS", help="The one that LAYER was made with."
+)
+def validate(base: str, name: str, source_date_epoch: int | None) -> None:
     """Check that LAYER is canonical and says nothing needless of BASE; print its diff_id.
 
     BASE is what `run` takes, except engine:REF; see `show` for how LAYER is named.
     """
+    from runcommit_core.epoch import choose_epoch
     from runcommit_core.layer.check import validate_layer
     from runcommit_core.layer.imagetree import with_image_tree
 
-    click.echo(with_image_tree(base, lambda tree: validate_layer(tree, name)))
+    diff_id = with_image_tree(
+        base,
+        lambda tree, image: validate_layer(
+            tree, name, epoch=choose_epoch(source_date_epoch, image.config)
+        ),
+    )
+    click.echo(diff_id)
 
 
 @layer.command()

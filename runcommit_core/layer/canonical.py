@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Literal, NamedTuple
 
 from runcommit_core.errors import ArchiveError
-from runcommit_core.layer.difference import Difference, difference
+from runcommit_core.layer.difference import Difference, difference, is_same_time
 from runcommit_core.layer.header import Attributes
 from runcommit_core.layer.order import entry_key, whiteout_key
 from runcommit_core.layer.result import Inode, Result
@@ -147,12 +147,11 @@ def _items(found: Difference) -> Iterable[_Item]:
 def _attributes(inode: Inode, node: Node | None, policy: Policy) -> Attributes:
     entry = inode.entry
     kind = entry.kind
-    mtime = entry.mtime
-    if node is None or node.mtime != mtime:
-        if kind is _DIRECTORY and node is not None and node.kind is _DIRECTORY:
-            mtime = node.mtime
-        else:
-            mtime = policy.epoch if policy.mtime == "set" else min(mtime, policy.epoch)
+    both_directories = kind is _DIRECTORY and node is not None and node.kind is _DIRECTORY
+    if node is not None and (both_directories or is_same_time(entry.mtime, node.mtime)):
+        mtime = node.mtime
+    else:
+        mtime = policy.epoch if policy.mtime == "set" else min(entry.mtime, policy.epoch)
     return Attributes(
         kind,
         0o777 if kind is _SYMLINK else entry.mode,

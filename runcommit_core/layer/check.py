@@ -20,8 +20,11 @@ if TYPE_CHECKING:
     from runcommit_core.oci.model import DiffId
 
 
-def validate_layer(tree: BaseTree, reference: str) -> DiffId:
+def validate_layer(tree: BaseTree, reference: str, *, epoch: int) -> DiffId:
     """Check a layer, named as for ``open_layer_tar``, against its base; return its diff_id.
+
+    A file that equals the base's is needless, unless its time is ``epoch``: it may have been later
+    and was clamped to what the base happens to have.
 
     :raises ArchiveError: lists the first violation of the form and all against the base
     """
@@ -32,7 +35,7 @@ def validate_layer(tree: BaseTree, reference: str) -> DiffId:
     except ArchiveError as error:
         violations.append(str(error))
     contents = read_contents(reference)
-    violations += _Against(tree, contents).violations()
+    violations += _Against(tree, contents, epoch).violations()
     if violations:
         what = "violation" if len(violations) == 1 else "violations"
         raise ArchiveError(
@@ -45,9 +48,10 @@ def validate_layer(tree: BaseTree, reference: str) -> DiffId:
 class _Against:
     """A layer held against its base."""
 
-    def __init__(self, tree: BaseTree, contents: Contents) -> None:
+    def __init__(self, tree: BaseTree, contents: Contents, epoch: int) -> None:
         self._tree = tree
         self._contents = contents
+        self._epoch = epoch
         self._items: dict[bytes, Item] = {}
         self._holders: set[bytes] = set()
         self._linked: set[bytes] = set()
@@ -101,11 +105,10 @@ class _Against:
             return f"its time is {entry.mtime}, but that of the base's directory is {node.mtime}"
         if entry.path in self._holders or _master(item) in self._linked:
             return ""
-        return (
-            "says nothing that the base does not"
-            if is_like_the_base(item, self._items, node)
-            else ""
-        )
+        if entry.kind is not Kind.DIRECTORY and entry.mtime == self._epoch:
+            return ""
+        is_needless = is_like_the_base(item, self._items, node)
+        return "says nothing that the base does not" if is_needless else ""
 
     def _changed_groups(self) -> set[bytes]:
         """Find the masters of those hardlinks of which one name is changed: all are needed."""

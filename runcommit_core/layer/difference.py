@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from runcommit_core.layer.node import Node
     from runcommit_core.layer.result import Result
 
+_LATEST = (2**63 - 1) // 10**9
 _DIRECTORY, _REGULAR, _SYMLINK = Kind.DIRECTORY, Kind.REGULAR, Kind.SYMLINK
 
 
@@ -86,9 +87,17 @@ def is_same(inode: Inode, node: Node, *, user_xattrs: bool) -> bool:
     return kind is not _REGULAR or _content_sha256(inode) == node.sha256
 
 
+def is_same_time(observed: int, base: int) -> bool:
+    """Compare times in seconds; engines unpack those before 1970 and after 2262 as 1970.
+
+    https://github.com/moby/go-archive, ``boundTime``; containers/storage has the same code.
+    """
+    return observed == base or (observed == 0 and not 0 <= base <= _LATEST)
+
+
 def _is_same_file(entry: TarEntry, node: Node) -> bool:
     return (
-        entry.mtime == node.mtime
+        is_same_time(entry.mtime, node.mtime)
         and entry.size == node.size
         and entry.link == node.link
         and entry.major == node.major

@@ -72,17 +72,22 @@ def config_diff_ids(config: bytes, where: str) -> tuple[DiffId, ...]:
 
 
 def private_config(config: bytes) -> bytes:
-    """Derive the config under which a job runs on the base: its files, platform and Env, no more.
+    """Derive the config under which a job runs on the base: files, platform, Env and WorkingDir.
 
-    A pure function: one base has one private image, whoever asks and whenever.
+    A pure function: one base has one private image, whoever asks and whenever.  The working
+    directory stays because podman makes one that is missing for an image, but not for an option.
     """
     where = "the base's config"
     document = checked_config(config, where)
     private: JsonObject = {
         key: document[key] for key in _KEPT_FOR_THE_RUN if document.get(key) is not None
     }
-    env = texts_at(object_at(document, "config", where), "Env", where)
-    private["config"] = {"Env": env} if env else {}
+    settings = object_at(document, "config", where)
+    kept = {
+        "Env": texts_at(settings, "Env", where),
+        "WorkingDir": text_at(settings, "WorkingDir", where),
+    }
+    private["config"] = {key: value for key, value in kept.items() if value}
     private["created"] = _PRIVATE_CREATED
     private["rootfs"] = {"type": "layers", "diff_ids": list(_diff_ids(document, where))}
     return canonical_json(private)

@@ -66,7 +66,7 @@ class Endpoint(socketserver.ThreadingTCPServer):
         self.feeder = feeder
         self.locate = locate
         self.received = Received()
-        self.problem: ArchiveError | None = None
+        self.problem: ArchiveError | OSError | None = None
         self.requests = 0
         self.folder = folder
         self.repository = f"runcommit/{secrets.token_hex(8)}"
@@ -82,7 +82,7 @@ class Endpoint(socketserver.ThreadingTCPServer):
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.shutdown()
+        self._stop()
         with self._lock:
             for connection in self._connections:
                 # close() alone would wait for the handler, which waits for the engine
@@ -90,17 +90,30 @@ class Endpoint(socketserver.ThreadingTCPServer):
                     connection.shutdown(socket.SHUT_RDWR)
         self.server_close()
 
+    def _stop(self) -> None:
+        """Stop listening at once: a connection wakes the loop that else looks up now and then."""
+        stopping = threading.Thread(target=self.shutdown)
+        stopping.start()
+        with contextlib.suppress(OSError):
+            socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+        stopping.join()
+
+    @property
+    def port(self) -> int:
+        return int(self.server_address[1])
+
     @property
     def address(self) -> str:
-        return f"127.0.0.1:{self.server_address[1]}"
+        return f"127.0.0.1:{self.port}"
 
     def access(self) -> Access:
         """Write the credentials where only the user can read them, and say where."""
-        authfile = self.folder / f"auth-{self.server_address[1]}.json"
-        if not authfile.exists():
-            token = self.authorization.removeprefix("Basic ")
-            authfile.touch(0o600)
-            authfile.write_text(json.dumps({"auths": {self.address: {"auth": token}}}))
+        authfile = self.folder / f"auth-{self.port}.json"
+        token = self.authorization.removeprefix("Basic ")
+        with self._lock:
+            if not authfile.exists():
+                authfile.touch(0o600)
+                authfile.write_text(json.dumps({"auths": {self.address: {"auth": token}}}))
         return Access(self.address, self.repository, authfile)
 
     def process_request(self, request: Request, client_address: object) -> None:

@@ -73,8 +73,11 @@ class Handler(BaseHTTPRequestHandler):
         self.endpoint.requests += 1
         try:
             self._route()
-        except ArchiveError as error:
-            # the engine only sees a broken transfer; the job raises what was found
+        except ConnectionError:
+            raise
+        except (ArchiveError, OSError) as error:
+            # the engine only sees a broken transfer; the job raises what was found, be it a
+            # layer that lies or a full disk
             self.endpoint.problem = error
             self.close_connection = True
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-USAGE, COMMAND_FAILED, BAD_ARCHIVE = 2, 5, 6
+USAGE, COMMAND_FAILED, BAD_ARCHIVE, NOT_REPRODUCIBLE = 2, 5, 6, 7
 CHANGES = (
     "echo new > /data/added",
     "echo other > /data/changed",
@@ -139,6 +139,47 @@ class BackendContract:
         assert found["new/fifo"].isfifo()
         assert (found["new/zz"].islnk(), found["new/zz"].linkname) == (True, "new/suid")
         assert found["new/dangling"].linkname == "../nowhere"
+
+    # --- what stays out of the layer, and the layer of a second run
+
+    def test_excluded_paths_count_as_unchanged(self, bench: Bench, base: bases.Base) -> None:
+        layer = bench.folder / "layer.tar"
+        exclude = ("--exclude", "data/*ed", "--exclude", "/data/tree/**")
+        ran = bench.job(base.ref, *_each(CHANGES), *exclude, "-o", layer)
+        assert ran.diff_id
+        assert set(entries(layer)) == {"data", "data/link", "data/.wh.tree"}
+
+    def test_profiles_keep_what_packages_need(self, bench: Bench, base: bases.Base) -> None:
+        layer = bench.folder / "layer.tar"
+        commands = (
+            "mkdir -p /var/lib/apt/lists /var/lib/dpkg /var/log/new /srv/__pycache__",
+            "for f in apt/lists/Release apt/extended_states dpkg/status dpkg/status-old",
+            "do date > /var/lib/$f; done; date > /var/log/new/log; date > /srv/__pycache__/a.pyc",
+        )
+        ran = bench.job(
+            *("-o", layer, "--clean", "apt,logs", "--clean", "python"),
+            *(base.ref, "-c", "; ".join(commands)),
+        )
+        assert ran.diff_id
+        assert set(entries(layer)) == {
+            *("srv", "var", "var/lib", "var/lib/apt", "var/lib/apt/lists"),
+            *("var/lib/apt/extended_states", "var/lib/dpkg", "var/lib/dpkg/status"),
+            *("var/log", "var/log/new"),
+        }
+
+    def test_a_clock_in_the_layer_is_found(self, bench: Bench, base: bases.Base) -> None:
+        layer = bench.folder / "layer.tar"
+        commands = ("mkdir -p /var/log", "date +%s | tee /data/time > /var/log/time")
+        options = (*_each(commands), "--check-reproducible", "-o", str(layer))
+        ran = bench.job(base.ref, *options)
+        assert ran.returncode == NOT_REPRODUCIBLE, ran.stderr
+        assert ran.stdout == ""
+        assert "data/time: content" in ran.stderr
+        assert "--clean logs would remove 1 of these 2 paths" in ran.stderr
+        assert not layer.exists()
+        ran = bench.job(base.ref, *options, "--clean", "logs", "--exclude", "data/time")
+        assert ran.diff_id
+        assert set(entries(layer)) == {"var", "var/log"}
 
     # --- commands
 

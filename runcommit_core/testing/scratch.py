@@ -10,12 +10,12 @@ import json
 import os
 import shutil
 import tarfile
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from runcommit_core import (
     CommandError,
     Container,
-    EngineError,
     EngineInfo,
     Image,
     SavedImage,
@@ -26,22 +26,19 @@ from runcommit_core import (
 from runcommit_core.oci.regions import open_layer
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from runcommit_core import EngineOptions, Job
 
 PROGRAM = "/usr/bin/unshare"
+_XATTR = "SCHILY.xattr."
+_CAPABILITY = f"{_XATTR}security.capability"
 _ENTER = 'cd -- "$0" && exec "$@"'
 
 
 @hookimpl
 def describe(engine: EngineOptions) -> EngineInfo:
-    """Try ``unshare``: the kernel decides who may."""
-    try:
-        found = process.attempt(*_unshare(engine), "/bin/true")
-    except EngineError as error:
-        return EngineInfo(name="scratch", problem=str(error).splitlines()[0])
-    problem = found.words.strip() if found.returncode else ""
+    """Look for ``unshare``; trying it would start a process while ``load`` writes programs."""
+    program = engine.path or PROGRAM
+    problem = "" if os.access(program, os.X_OK) else f"there is no {program}"
     return EngineInfo(name="scratch", version="1", rootless=os.geteuid() != 0, problem=problem)
 
 
@@ -59,13 +56,15 @@ def load(job: Job) -> Image:
 @hookimpl
 def run(job: Job, image: Image) -> Container:
     """Run the command with the folder as its root, in namespaces of its own."""
-    base_env = json.loads(job.transport.config)["config"].get("Env", [])
+    config = json.loads(job.transport.config)["config"]
+    workdir = job.run.workdir or config.get("WorkingDir", "/")
+    Path(f"{image.name}{workdir}").mkdir(parents=True, exist_ok=True)
     completed = process.attached(
         *_unshare(job.engine),
         *(["--net"] if job.run.network == "none" else []),
         *["/usr/sbin/chroot", f"--userspec={job.run.user or '0:0'}", image.name],
-        *["/bin/sh", "-c", _ENTER, job.run.workdir, *job.argv],
-        env={**dict(item.split("=", 1) for item in base_env), **job.run.env},
+        *["/bin/sh", "-c", _ENTER, workdir, *job.argv],
+        env={**dict(item.split("=", 1) for item in config.get("Env", ())), **job.run.env},
         console=job.console,
     )
     if completed.returncode:
@@ -96,6 +95,7 @@ def _unshare(engine: EngineOptions) -> tuple[str, ...]:
 
 
 def _apply(root: Path, stream: BinaryIO) -> None:
+    times = {}
     with tarfile.open(fileobj=stream, mode="r|") as tar:
         tar.extraction_filter = lambda member, _: member
         for member in tar:
@@ -108,6 +108,13 @@ def _apply(root: Path, stream: BinaryIO) -> None:
             tar.extract(member, root, numeric_owner=True)
             # tarfile leaves symlinks with the time of their extraction
             os.utime(place, (member.mtime, member.mtime), follow_symlinks=False)
+            if _CAPABILITY in member.pax_headers and os.geteuid() == 0:
+                value = member.pax_headers[_CAPABILITY].encode(errors="surrogateescape")
+                os.setxattr(place, _CAPABILITY.removeprefix(_XATTR), value)
+            if member.isdir():
+                times[place] = member.mtime
+    for place, mtime in times.items():
+        os.utime(place, (mtime, mtime))
 
 
 def _remove(path: Path) -> None:

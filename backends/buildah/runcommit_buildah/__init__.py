@@ -31,6 +31,7 @@ PROGRAM = "buildah"
 _COMMAND_NOT_FOUND = 127
 _ENDED = re.compile(r"exit status (\d+)\s*\Z")
 _ISOLATION = re.compile(r"--isolation[= ](\w+)")
+_NOT_FOUND = re.compile(r"(executable file not found|no such file or directory)")
 _NOT_STARTED = re.compile(
     r"creating container for \[|process failed to start with error|unable to start container"
 )
@@ -150,11 +151,12 @@ def _unshared(job: Job) -> tuple[str, ...]:
 
 
 def _has(job: Job, name: str) -> bool:
-    found = process.attempt(
-        *_buildah(job), "inspect", "--type", "image", "--format",
-        "{{json .OCIv1.RootFS.DiffIDs}}", name,
-    )  # fmt: skip
-    return not found.returncode and tuple(json.loads(found.output) or ()) == job.transport.diff_ids
+    # buildah 1.28 has no json function in templates; a list is printed as [one two]
+    template = "{{.OCIv1.RootFS.DiffIDs}}"
+    inspect = (*_buildah(job), "inspect", "--type", "image", "--format", template, name)
+    found = process.attempt(*inspect)
+    listed = tuple(found.output.strip().strip("[]").split())
+    return not found.returncode and listed == job.transport.diff_ids
 
 
 def _pull(job: Job, name: str, access: Access) -> None:
@@ -188,8 +190,11 @@ def _raise_failure(completed: process.Completed) -> None:
     ended = _ENDED.search(completed.output)
     if ended is None or int(ended[1]) != completed.returncode:
         raise process.failure(completed.argv, completed.returncode, completed.output)
-    started = _NOT_STARTED.search(completed.output) is None
-    code = completed.returncode if started else _COMMAND_NOT_FOUND
+    code = completed.returncode
+    if _NOT_STARTED.search(completed.output):
+        if not _NOT_FOUND.search(completed.output):
+            raise process.failure(completed.argv, code, completed.output)
+        code = _COMMAND_NOT_FOUND
     raise CommandError(
         f"the command failed with exit code {code}",
         command_exit_code=code,

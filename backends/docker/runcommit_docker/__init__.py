@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PROGRAM = "docker"
-_ENGINE_FAILED = 125
+_COMMAND_NOT_FOUND = 127
 _NOT_STARTED = "created"
 
 
@@ -186,7 +186,7 @@ def _raise_failure(job: Job, completed: process.Completed) -> None:
         *_docker(job), "inspect", "--format", "{{.State.Status}} {{.State.OOMKilled}}", job.name
     ).output.split()
     started = bool(state) and state[0] != _NOT_STARTED
-    if completed.returncode == _ENGINE_FAILED and not started:
+    if not started and completed.returncode != _COMMAND_NOT_FOUND:
         raise process.failure(completed.argv, completed.returncode, completed.output)
     reason = " (out of memory)" if state[1:] == ["true"] else ""
     raise CommandError(

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PROGRAM = "podman"
-_ENGINE_FAILED = 125
+_COMMAND_NOT_FOUND = 127
 _NOT_STARTED = "created"
 _DOCKERS_CAPABILITIES = ("AUDIT_WRITE", "MKNOD", "NET_RAW")
 
@@ -163,7 +163,12 @@ def _raise_failure(job: Job, completed: process.Completed) -> None:
         "{{.State.Status}} {{.State.OOMKilled}}", job.name,
     ).output.split()  # fmt: skip
     started = bool(state) and state[0] != _NOT_STARTED
-    if completed.returncode == _ENGINE_FAILED and not started:
+    if job.run.workdir and not started and "workdir" in completed.output:
+        raise EngineError(
+            f"podman makes no working directory, and the base has no {job.run.workdir}",
+            tip=f"make it first: -c 'mkdir -p {job.run.workdir}', then cd there",
+        )
+    if not started and completed.returncode != _COMMAND_NOT_FOUND:
         raise process.failure(completed.argv, completed.returncode, completed.output)
     reason = " (out of memory)" if state[1:] == ["true"] else ""
     raise CommandError(
