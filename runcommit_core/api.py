@@ -26,11 +26,11 @@ from runcommit_core.model import (
     SavedImage,
 )
 from runcommit_core.oci.base import is_engine_reference, open_base
-from runcommit_core.outputs import write_image, write_metadata
-from runcommit_core.plugins import choose_backend, pipeline
+from runcommit_core.outputs import Targets, extended_config, write_image
+from runcommit_core.plugins import choose_backend, described, pipeline
 from runcommit_core.staging import staging
 from runcommit_core.steps import Stopwatch
-from runcommit_core.transport import Mode
+from runcommit_core.transport import transport_mode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -61,6 +61,7 @@ def run_commit(
     xattrs: bool = False,
     exclude: str | Sequence[str] = (),
     clean: str | Sequence[str] = (),
+    split: bool = False,
     check_reproducible: bool = False,
     layer: str | os.PathLike[str] | None = None,
     image: str | os.PathLike[str] | None = None,
@@ -77,7 +78,8 @@ def run_commit(
     report.  ``source_date_epoch`` is in seconds; ``mtime`` is ``clamp`` (no time later than it) or
     ``set`` (all times that differ from the base's are it).  ``exclude`` takes patterns of paths
     (``runcommit_core.layer.globs``) and ``clean`` names of profiles that the layer does without.
-    ``check_reproducible`` runs the job twice.  Without ``layer`` the result's layer has no
+    ``split`` makes a layer for each command, and ``layer`` then stands for ``NAME.1.SUFFIX`` and so
+    on.  ``check_reproducible`` runs the job twice.  Without ``layer`` the result's layer has no
     file any more, only its facts.
 
     Raises the leaves of RuncommitError (see ``runcommit_core.errors``).
@@ -89,14 +91,16 @@ def run_commit(
         shell=shell,
     )
     engine = EngineOptions(path=engine_path, flags=tuple(engine_flags))
+    mode = transport_mode(transport)
     name, chosen = choose_backend(backend, engine)
     steps = pipeline(chosen, name, plugins)
+    watch = Stopwatch(name)
+    run_steps = functools.partial(_run_steps, steps, watch)
     with contextlib.ExitStack() as cleanup:
-        staged = cleanup.enter_context(staging())
+        targets = Targets(cleanup.enter_context(staging()), layer, image, metadata)
         folder = private_folder(cleanup)
-        describe = functools.partial(steps.describe, engine=engine)
+        describe = functools.partial(described, steps, name, engine)
         info = Background(describe).result if metadata else describe
-        watch = Stopwatch(name)
         job = new_job(
             argv=todo.argv,
             run=RunOptions(
@@ -110,39 +114,48 @@ def run_commit(
                 always=always_layer, mtime=mtime, xattrs=xattrs, exclude=exclude, clean=clean
             ),
             engine=engine,
-            mode=Mode(transport),
+            mode=mode,
             folder=folder,
-            output=staged.beside(Path(layer)) if layer else folder / "layer.tar",
+            output=folder / "layer.tar" if split else targets.layer_file or folder / "layer.tar",
             console=console,
             cleanup=cleanup,
         )
         reference = os.fspath(base)
         if is_engine_reference(reference):
-            original, locate = open_engine_base(steps, job, reference)
+            original, locate = open_engine_base(steps, job, reference, watch)
         else:
             original, locate = open_base(reference, platform=platform), located
         job = rebase(job, original, locate=locate, epoch=source_date_epoch)
-        layers = _run_steps(steps, job, todo, watch)
+        layers, config = _layers(job, todo, run_steps, split=split)
         if check_reproducible:
             from runcommit_core.reproducible import check
 
-            check(job, layers, lambda again: _run_steps(steps, again, todo, Stopwatch(name)))
-        written = write_image(Path(image), job, layers, todo.history) if image else None
+            check(job, layers, lambda again: _layers(again, todo, run_steps, split=split)[0])
         result = Result(
             backend=name,
             describe=info,
             base=original,
-            layers=layers.layers,
-            image=written,
+            layers=targets.place(layers),
+            image=write_image(targets.image, job, layers, config) if targets.image else None,
             transport=job.transport.used,
             epoch=job.layer.epoch,
             seconds=watch.seconds,
             warnings=layers.warnings,
         )
-        if metadata:
-            write_metadata(staged.beside(Path(metadata)), result)
-        staged.publish()
+        targets.publish(result)
     return result
+
+
+def _layers(
+    job: Job, todo: Commands, run_steps: Callable[[Job, Commands], Layers], *, split: bool
+) -> tuple[Layers, bytes]:
+    """The new layers and the config of base and layers."""
+    if split:
+        from runcommit_core.split import run_split
+
+        return run_split(job, todo, run_steps)
+    layers = run_steps(job, todo)
+    return layers, extended_config(job.base.config, layers, job.layer.epoch, todo.history)
 
 
 def _import_ahead() -> None:
@@ -150,7 +163,7 @@ def _import_ahead() -> None:
     importlib.import_module("runcommit_core.layer.extract")
 
 
-def _run_steps(steps: Pipeline, job: Job, todo: Commands, watch: Stopwatch) -> Layers:
+def _run_steps(steps: Pipeline, watch: Stopwatch, job: Job, todo: Commands) -> Layers:
     base = watch.step("load", Image, steps.load, job=job)
     Background(_import_ahead)
     try:

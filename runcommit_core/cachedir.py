@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 from runcommit_core.errors import UsageError
@@ -22,7 +23,18 @@ def cache_dir() -> Path:
             f"cannot make the cache folder {path}: {error.strerror}",
             tip="set RUNCOMMIT_CACHE_DIR to a folder that you may write",
         ) from error
+    _check_private(path)
     return path
+
+
+def _check_private(path: Path) -> None:
+    """Refuse a folder in which somebody else could plant what we then believe."""
+    found = path.stat()
+    if found.st_uid != os.geteuid() or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise UsageError(
+            f"the cache folder {path} is not yours alone to write",
+            tip="set RUNCOMMIT_CACHE_DIR to a folder of your own, or chmod go-w it",
+        )
 
 
 def _cache_path() -> Path:

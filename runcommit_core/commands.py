@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,10 +28,14 @@ _SHELLS = re.compile(r"(ba|da|a|k|z)?sh|busybox|python[0-9.]*")
 
 @dataclass(frozen=True, slots=True)
 class Commands:
-    """What to execute: ``argv`` of the container, ``texts`` as the user gave them."""
+    """What to execute: ``argv`` of the container, ``texts`` as the user gave them.
+
+    ``each`` has the commands of a list one by one.
+    """
 
     argv: tuple[str, ...]
     texts: tuple[str, ...]
+    each: tuple[Commands, ...] = field(default=(), compare=False)
 
     @property
     def history(self) -> str:
@@ -61,7 +65,8 @@ def resolve_commands(
         return _fitting(Commands(tuple(argv), (shlex.join(argv),)))
     if script:
         return _fitting(_from_script(script, shell))
-    return _fitting(Commands(_through_shell(commands, shell), tuple(commands)))
+    each = tuple(Commands((*shell, text), (text,)) for text in commands)
+    return _fitting(Commands(_through_shell(commands, shell), tuple(commands), each))
 
 
 def which_failed(error: CommandError, commands: Commands) -> CommandError:

@@ -8,36 +8,43 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runcommit_core.cachedir import cache_dir
 from runcommit_core.errors import ArchiveError
-from runcommit_core.oci.model import BaseImage, BaseLayer, Compression, DiffId, Digest, FileRegion
+from runcommit_core.model import Image, SavedImage
+from runcommit_core.oci.config import config_diff_ids
+from runcommit_core.oci.model import BaseImage, BaseLayer, Compression, Digest, FileRegion
 from runcommit_core.oci.regions import digest_of_bytes
 
 if TYPE_CHECKING:
     from runcommit_core.hookspecs import Pipeline
     from runcommit_core.job import Locate
-    from runcommit_core.model import Image, Job, SavedImage
+    from runcommit_core.model import Job
+    from runcommit_core.steps import Stopwatch
 
 _PREFIX = "engine:"
 
 
-def open_engine_base(steps: Pipeline, job: Job, reference: str) -> tuple[BaseImage, Locate]:
+def open_engine_base(
+    steps: Pipeline, job: Job, reference: str, watch: Stopwatch
+) -> tuple[BaseImage, Locate]:
     """The engine's image, and a way to its layers' bytes that asks the engine at most once.
 
     ``job`` is on the empty base, so that what is saved is the whole image.
     """
-    image = steps.resolve(job=job, reference=reference.removeprefix(_PREFIX))
+    name = reference.removeprefix(_PREFIX)
+    image = watch.step("resolve", Image, steps.resolve, job=job, reference=name)
 
     @functools.cache
     def saved() -> SavedImage:
-        return steps.save(job=job, image=image)
+        return watch.step("read", SavedImage, steps.save, job=job, image=image)
 
     def locate(layer: BaseLayer) -> BaseLayer:
+        if layer.region:
+            return layer
         for raw in saved().layers:
             if raw.diff_id == layer.diff_id:
                 with raw.open() as stream:
@@ -51,7 +58,6 @@ def open_engine_base(steps: Pipeline, job: Job, reference: str) -> tuple[BaseIma
 
 
 def _base_image(reference: str, config: bytes) -> BaseImage:
-    diff_ids = [DiffId(item) for item in json.loads(config)["rootfs"]["diff_ids"] or ()]
     return BaseImage(
         name=reference,
         config=config,
@@ -65,7 +71,7 @@ def _base_image(reference: str, config: bytes) -> BaseImage:
                 compression=Compression.NONE,
                 region=None,
             )
-            for diff_id in diff_ids
+            for diff_id in config_diff_ids(config, f"the config of {reference}")
         ),
         manifest=None,
         manifest_media_type="",

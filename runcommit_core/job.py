@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from runcommit_core.cachedir import cache_dir
 from runcommit_core.epoch import VARIABLE, choose_epoch
+from runcommit_core.errors import UsageError
 from runcommit_core.layer.indexing import Indexing
 from runcommit_core.model import EngineOptions, Job, LayerOptions, RunOptions
 from runcommit_core.oci.config import run_defaults
@@ -33,15 +34,21 @@ Locate = Callable[[BaseLayer], BaseLayer]
 def private_folder(cleanup: contextlib.ExitStack) -> Path:
     """A folder for the job alone, on disk rather than in memory unless TMPDIR says otherwise."""
     parent = os.environ.get("TMPDIR") or (_ON_DISK if Path(_ON_DISK).is_dir() else None)
-    folder = Path(tempfile.mkdtemp(prefix="runcommit-", dir=parent))
+    try:
+        folder = Path(tempfile.mkdtemp(prefix="runcommit-", dir=parent))
+    except OSError as error:
+        raise UsageError(
+            f"cannot make a temporary folder: {error}", tip="set TMPDIR to a folder on disk"
+        ) from error
     cleanup.callback(shutil.rmtree, folder, ignore_errors=True)
     return folder
 
 
 def to_stderr(chunk: bytes) -> None:
     """The default console: what the command says goes to standard error, at once."""
-    sys.stderr.buffer.write(chunk)
-    sys.stderr.buffer.flush()
+    if sys.stderr is not None:
+        sys.stderr.buffer.write(chunk)
+        sys.stderr.buffer.flush()
 
 
 def new_job(

@@ -70,7 +70,8 @@ class Job:
     executes; ``tree`` gives the base's merged tree, ``locate`` brings the bytes of one of its
     layers within reach; ``folder`` is private to the job and removed with it; ``output`` is where
     the layer goes (in ``folder`` where the user wants none); ``console`` takes what the command
-    says; whoever creates something pushes its undo on ``cleanup``.
+    says; whoever creates something pushes its undo on ``cleanup``.  The private copy
+    of the base stays in the engine unless ``keep_base`` is false.
     """
 
     id: str
@@ -86,6 +87,7 @@ class Job:
     output: Path
     console: Callable[[bytes], None]
     cleanup: contextlib.ExitStack
+    keep_base: bool = True
 
     @property
     def name(self) -> str:

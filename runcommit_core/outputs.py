@@ -5,32 +5,85 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from runcommit_core.errors import UsageError
 from runcommit_core.model import Job, Layer, Layers, OutputImage, Result
 from runcommit_core.oci.config import result_config
 from runcommit_core.oci.model import Digest
-from runcommit_core.oci.output import NewLayer, write_layout
+from runcommit_core.oci.output import NewLayer, check_replaceable, write_layout
 from runcommit_core.oci.regions import digest_of_bytes
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from runcommit_core.staging import Staging
 
 METADATA_VERSION = 1
 
 _LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar"
 
 
-def write_image(place: Path, job: Job, layers: Layers, history: str) -> OutputImage:
-    """Write base and new layers as an OCI layout, under the base's config plus what is new."""
-    config = result_config(
-        job.base.config,
+class Targets:
+    """Where the outputs of a job go, checked before it runs and filled when it is done."""
+
+    def __init__(
+        self,
+        staged: Staging,
+        layer: str | os.PathLike[str] | None,
+        image: str | os.PathLike[str] | None,
+        metadata: str | os.PathLike[str] | None,
+    ) -> None:
+        self._staged = staged
+        self._layer = Path(layer) if layer else None
+        self.layer_file = staged.beside(self._layer) if self._layer else None
+        self._report = staged.beside(Path(metadata)) if metadata else None
+        self.image = Path(image) if image else None
+        if self.image:
+            check_replaceable(self.image.resolve())
+            if self.image.resolve() in staged.places:
+                raise UsageError(f"cannot write {self.image}: it is the place of two outputs")
+
+    def place(self, layers: Layers) -> tuple[Layer, ...]:
+        """The layers at the places where they will be."""
+        if not self._layer:
+            return layers.layers
+        if [layer.path for layer in layers] == [self.layer_file]:
+            return (dataclasses.replace(layers.layers[0], path=self._layer),)
+        return tuple(
+            self._copied(layer, numbered(self._layer, number))
+            for number, layer in enumerate(layers, start=1)
+        )
+
+    def publish(self, result: Result) -> None:
+        """Write the report and rename everything to its place."""
+        if self._report:
+            write_metadata(self._report, result)
+        self._staged.publish()
+
+    def _copied(self, layer: Layer, place: Path) -> Layer:
+        shutil.copyfile(layer.path, self._staged.beside(place))
+        return dataclasses.replace(layer, path=place)
+
+
+def numbered(place: Path, number: int) -> Path:
+    """Where one of several layers goes: ``layer.tar`` stands for ``layer.1.tar`` and so on."""
+    return place.with_name(f"{place.stem}.{number}{place.suffix}")
+
+
+def extended_config(config: bytes, layers: Layers, epoch: int, history: str) -> bytes:
+    """An image's config plus what a run added: the base's own, but for what is new."""
+    return result_config(
+        config,
         layers=[layer.diff_id for layer in layers],
-        created=job.layer.epoch,
+        created=epoch,
         created_by=history,
         comment="runcommit",
     )
 
+
+def write_image(place: Path, job: Job, layers: Layers, config: bytes) -> OutputImage:
+    """Write the base's layers and the new ones as an OCI layout under ``config``."""
     base = dataclasses.replace(job.base, layers=tuple(map(job.locate, job.base.layers)))
     written = write_layout(place, base, [_as_blob(layer) for layer in layers], config, name=None)
     return OutputImage(

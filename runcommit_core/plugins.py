@@ -76,13 +76,13 @@ def pipeline(backend: object, name: str, plugins: Iterable[object] = ()) -> Pipe
     """
     manager = pluggy.PluginManager(PROJECT)
     manager.add_hookspecs(Pipeline)
-    manager.register(core_steps, "core")
+    manager.register(core_steps, "runcommit's own")
     try:
         manager.register(backend, name)
         for plugin in plugins:
             manager.register(plugin)
         manager.check_pending()
-    except pluggy.PluginValidationError as error:
+    except (pluggy.PluginValidationError, ValueError) as error:
         raise BackendContractError(f"backend or plugin with a wrong hook: {error}") from error
     implemented = {caller.name for caller in manager.get_hookcallers(backend) or ()}
     if missing := [step for step in REQUIRED_STEPS if step not in implemented]:
@@ -121,9 +121,25 @@ def _first_usable(engine: EngineOptions) -> str:
 def describe(name: str, engine: EngineOptions) -> EngineInfo:
     """What the named backend says of its engine; ``problem`` tells also of a broken backend."""
     try:
-        return pipeline(find_backend(name), name).describe(engine=engine)
+        return described(pipeline(find_backend(name), name), name, engine)
     except (UnknownBackendError, BackendContractError) as error:
         return EngineInfo(name=name, problem=str(error))
+
+
+def described(steps: Pipeline, name: str, engine: EngineOptions) -> EngineInfo:
+    """The backend's answer to ``describe``; BackendContractError when it is none."""
+    try:
+        info: object = steps.describe(engine=engine)
+    except Exception as error:
+        raise BackendContractError(
+            f"backend {name!r} raised {type(error).__name__} in describe: {error}"
+        ) from error
+    if not isinstance(info, EngineInfo):
+        raise BackendContractError(
+            f"describe of backend {name!r} returned a {type(info).__name__}, "
+            "it must return runcommit_core.EngineInfo"
+        )
+    return info
 
 
 def _imported(name: str, target: str) -> object:
@@ -132,7 +148,7 @@ def _imported(name: str, target: str) -> object:
         found: Any = importlib.import_module(module_name)
         for part in filter(None, attribute.split(".")):
             found = getattr(found, part)
-    except (ImportError, AttributeError) as error:
+    except Exception as error:
         raise UnknownBackendError(f"backend {name!r} cannot be imported: {error}") from error
     return found
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from runcommit_core.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
     from pathlib import Path
 
 
@@ -41,6 +41,10 @@ class Staging:
         path = folder / f".runcommit-{secrets.token_hex(8)}"
         self._pending[target] = path
         return path
+
+    @property
+    def places(self) -> Collection[Path]:
+        return self._pending.keys()
 
     def publish(self) -> None:
         """Rename what was written; what was not written takes an older file's place away.

@@ -27,8 +27,9 @@ class Stopwatch:
         """The step's value; BackendContractError when it is not of the type that is owed."""
         started = time.monotonic()
         value = call(**arguments)
-        self.seconds[name] = time.monotonic() - started
-        log.info("%-8s %.2f s", name, self.seconds[name])
+        took = time.monotonic() - started
+        self.seconds[name] = self.seconds.get(name, 0.0) + took
+        log.info("%-8s %.2f s", name, took)
         if not isinstance(value, returns):
             found = "None" if value is None else f"a {type(value).__name__}"
             raise BackendContractError(

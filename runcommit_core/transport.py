@@ -12,7 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from runcommit_core.errors import EngineError
+from runcommit_core.errors import EngineError, UsageError
 from runcommit_core.registry.served import claims, private_image
 
 if TYPE_CHECKING:
@@ -33,6 +33,14 @@ class Mode(StrEnum):
     AUTO = "auto"
     REGISTRY = "registry"
     ARCHIVE = "archive"
+
+
+def transport_mode(name: str) -> Mode:
+    """The mode of that name; UsageError when there is none."""
+    try:
+        return Mode(name)
+    except ValueError:
+        raise UsageError(f"there is no transport {name!r}; there are {', '.join(Mode)}") from None
 
 
 class Transport:

@@ -241,8 +241,9 @@ def test_an_etc_with_more_than_stubs_stays(changed):
     assert changed([], raw) == ["etc/", "etc/user"]
 
 
-def test_an_etc_without_stubs_stays(changed):
-    assert changed([], [directory(b"etc")]) == ["etc/"]
+def test_an_empty_etc_that_the_base_lacks_may_be_any_engines(changed):
+    assert changed([], [directory(b"etc")]) == []
+    assert changed([], [directory(b"etc"), Member(b"etc/own")]) == ["etc/", "etc/own"]
 
 
 def test_an_etc_for_a_whiteout_of_nothing_goes(changed):

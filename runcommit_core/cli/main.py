@@ -36,17 +36,15 @@ def _run() -> int:
     except InterruptedBySignalError as error:
         _say(f"interrupted by {signal.Signals(error.number).name}; cleaned up")
         return 128 + error.number
-    except RuncommitError as error:
+    except (RuncommitError, click.ClickException, click.exceptions.Exit) as error:
         _explain(error)
-        return error.exit_code
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    except click.exceptions.Exit as error:
         return error.exit_code
     except BrokenPipeError:
         # whoever read our standard output has gone; nothing is left to say there
         sys.stdout = None
+        return 1
+    except OSError as error:
+        _say(f"error: {error}")
         return 1
     return 0
 
@@ -58,10 +56,13 @@ def _interrupt(number: int, _frame: FrameType | None) -> None:
     raise InterruptedBySignalError(number)
 
 
-def _explain(error: RuncommitError) -> None:
-    _say(f"error: {error}")
-    if error.tip:
-        _say(f"tip: {error.tip}")
+def _explain(error: RuncommitError | click.ClickException | click.exceptions.Exit) -> None:
+    if isinstance(error, click.ClickException):
+        error.show()
+    elif isinstance(error, RuncommitError):
+        _say(f"error: {error}")
+        if error.tip:
+            _say(f"tip: {error.tip}")
 
 
 def _say(text: str) -> None:

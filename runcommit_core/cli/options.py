@@ -94,6 +94,7 @@ layer = _group(
         help="Leave out what apt, dnf, apk, pip, python… leave behind.  Repeatable, commas "
         "allowed; `runcommit layer profiles` lists them.",
     ),
+    click.option("--split", is_flag=True, help="A layer for each -c; -o a.tar writes a.1.tar, …"),
     click.option("--always-layer", is_flag=True, help="Write an empty layer if nothing changed."),
 )  # fmt: skip
 

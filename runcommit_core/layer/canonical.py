@@ -49,6 +49,10 @@ class Policy:
     exclude: Callable[[bytes], bool] | None = None
     always_layer: bool = False
 
+    def written_time(self, observed: int) -> int:
+        """Bound a time that the base does not have."""
+        return self.epoch if self.mtime == "set" else min(observed, self.epoch)
+
 
 class Change(NamedTuple):
     """One thing that the layer says; ``size`` is that of the content in the layer."""
@@ -88,7 +92,12 @@ def canonicalise(
     for changes in raw_layers:
         result.apply(changes, policy.epoch)
     stays = _scrub(result, policy)
-    found = difference(result, user_xattrs=policy.keep_user_xattrs, stays=stays)
+    found = difference(
+        result,
+        user_xattrs=policy.keep_user_xattrs,
+        stays=stays,
+        written_time=policy.written_time,
+    )
     warnings = [warning for changes in raw_layers for warning in changes.warnings]
     warnings += _dropped_xattrs(found, policy)
     if not found.changed and not found.deleted and not policy.always_layer:
@@ -151,7 +160,7 @@ def _attributes(inode: Inode, node: Node | None, policy: Policy) -> Attributes:
     if node is not None and (both_directories or is_same_time(entry.mtime, node.mtime)):
         mtime = node.mtime
     else:
-        mtime = policy.epoch if policy.mtime == "set" else min(entry.mtime, policy.epoch)
+        mtime = policy.written_time(entry.mtime)
     return Attributes(
         kind,
         0o777 if kind is _SYMLINK else entry.mode,

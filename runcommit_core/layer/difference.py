@@ -35,19 +35,30 @@ class Difference:
     ancestors: list[tuple[bytes, Inode | None, Node | None]] = field(default_factory=list)
 
 
-def difference(result: Result, *, user_xattrs: bool, stays: Callable[[bytes], bool]) -> Difference:
+def difference(
+    result: Result,
+    *,
+    user_xattrs: bool,
+    stays: Callable[[bytes], bool],
+    written_time: Callable[[int], int],
+) -> Difference:
     """Compare F with B; ``stays`` tells the paths of B that must not be deleted.
+
+    ``written_time`` is the time that a layer would give to a file of some observed time: one that
+    would be written just as the base has it is no change.
 
     :raises ArchiveError: a path below a non-directory
     """
-    changed = _changed(result, user_xattrs=user_xattrs)
+    changed = _changed(result, written_time, user_xattrs=user_xattrs)
     deleted = _Deleted(result, stays).collect()
     listed = {path for path, _, _ in changed}
     above = _ancestors_of([*listed, *(path for path, _ in deleted)], listed)
     return Difference(changed, deleted, [_ancestor(result, path) for path in above])
 
 
-def _changed(result: Result, *, user_xattrs: bool) -> list[tuple[bytes, Inode, Node | None]]:
+def _changed(
+    result: Result, written_time: Callable[[int], int], *, user_xattrs: bool
+) -> list[tuple[bytes, Inode, Node | None]]:
     get = result.tree.get
     same: list[tuple[bytes, Inode, Node | None]] = []
     changed: list[tuple[bytes, Inode, Node | None]] = []
@@ -55,7 +66,7 @@ def _changed(result: Result, *, user_xattrs: bool) -> list[tuple[bytes, Inode, N
     for path in sorted(result.present, key=entry_key):
         inode = result.present[path]
         node = get(path)
-        if node is not None and is_same(inode, node, user_xattrs=user_xattrs):
+        if node is not None and is_same(inode, node, written_time, user_xattrs=user_xattrs):
             if inode.linked:
                 same.append((path, inode, node))
             continue
@@ -67,7 +78,9 @@ def _changed(result: Result, *, user_xattrs: bool) -> list[tuple[bytes, Inode, N
     return sorted(changed + joined, key=lambda item: entry_key(item[0])) if joined else changed
 
 
-def is_same(inode: Inode, node: Node, *, user_xattrs: bool) -> bool:
+def is_same(
+    inode: Inode, node: Node, written_time: Callable[[int], int], *, user_xattrs: bool
+) -> bool:
     """Tell whether F's inode says nothing new about a path of B; reads content only if it must.
 
     The time of a directory and the membership in a group of hardlinks do not count.
@@ -78,7 +91,7 @@ def is_same(inode: Inode, node: Node, *, user_xattrs: bool) -> bool:
         return False
     if entry.mode != node.mode and kind is not _SYMLINK:
         return False
-    if kind is not _DIRECTORY and not _is_same_file(entry, node):
+    if kind is not _DIRECTORY and not _is_same_file(entry, node, written_time):
         return False
     if (entry.xattrs or node.xattrs) and kept_xattrs(entry.xattrs, user=user_xattrs) != kept_xattrs(
         node.xattrs, user=user_xattrs
@@ -95,9 +108,9 @@ def is_same_time(observed: int, base: int) -> bool:
     return observed == base or (observed == 0 and not 0 <= base <= _LATEST)
 
 
-def _is_same_file(entry: TarEntry, node: Node) -> bool:
+def _is_same_file(entry: TarEntry, node: Node, written_time: Callable[[int], int]) -> bool:
     return (
-        is_same_time(entry.mtime, node.mtime)
+        (is_same_time(entry.mtime, node.mtime) or written_time(entry.mtime) == node.mtime)
         and entry.size == node.size
         and entry.link == node.link
         and entry.major == node.major

@@ -18,7 +18,7 @@ import time
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING, BinaryIO, Final
 
-from runcommit_core.errors import ArchiveError
+from runcommit_core.errors import ArchiveError, UsageError
 from runcommit_core.layer.basetree import BaseTree
 from runcommit_core.layer.feeder import BlobFeeder
 from runcommit_core.layer.layerfile import IndexDamagedError, LayerFile
@@ -64,14 +64,20 @@ class BaseIndex:
         if self.has(diff_id):
             return
         path = self._path(diff_id)
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._remove_abandoned()
         temporary = path.with_name(f"{path.stem}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
         try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._remove_abandoned()
             _build(temporary, diff_id, stream)
             temporary.replace(path)
+        except (OSError, sqlite3.OperationalError) as error:
+            raise UsageError(
+                f"cannot write the index of the base into {self._folder}: {error}",
+                tip="set RUNCOMMIT_CACHE_DIR to a folder that you may write, with room in it",
+            ) from error
         finally:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
 
     def feeder(self, diff_id: DiffId, compression: Compression) -> BlobFeeder:
         """Index a layer from the chunks of its blob while they stream elsewhere."""

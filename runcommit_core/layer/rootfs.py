@@ -99,7 +99,7 @@ class RootChanges:
 
     def _is_same(self, entry: TarEntry) -> bool:
         node = self._tree.get(entry.path)
-        return node is not None and is_same(Inode(entry, self), node, user_xattrs=True)
+        return node is not None and is_same(Inode(entry, self), node, int, user_xattrs=True)
 
 
 def write_changes(changes: Changes, output: BinaryIO) -> DiffId:

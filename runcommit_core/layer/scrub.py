@@ -36,6 +36,7 @@ STUB_DIRECTORIES: Final = (
     b"proc",
     b"sys",
     b"run",
+    b"etc",
 )
 _MTAB = b"etc/mtab"
 _MTAB_TARGET = b"/proc/mounts"

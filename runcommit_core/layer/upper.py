@@ -13,8 +13,9 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runcommit_core.errors import ArchiveError, RuncommitError
+from runcommit_core.errors import RuncommitError
 from runcommit_core.layer.disk import disk_entry, hardlink_to, read_chunks, read_xattrs
+from runcommit_core.layer.markers import check_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,13 +67,14 @@ class UpperChanges:
         if stat.S_ISCHR(found.st_mode) and found.st_rdev == 0:
             self.whiteouts.add(name)
             return False
-        self._check_name(name)
+        check_name(name)
         xattrs = read_xattrs(path)
         if any(key in xattrs for key in _ELSEWHERE):
             raise UnreadableUpperError(f"{self.name}: {name!r} refers to a lower layer")
         entry = disk_entry(name, path, found, xattrs)
         if entry is None:
             self.warnings.append(f"{name!r} is a socket, which no layer can hold; left out")
+            self.whiteouts.add(name)
             return False
         if stat.S_ISDIR(found.st_mode):
             if xattrs.get(_OPAQUE) == b"y":
@@ -84,13 +86,6 @@ class UpperChanges:
             entry = entry if master == name else hardlink_to(master, entry)
         self.entries[name] = entry
         return False
-
-    def _check_name(self, name: bytes) -> None:
-        if name.rpartition(b"/")[2].startswith(b".wh."):
-            raise ArchiveError(
-                f"the command made {name!r}; in a layer that name means a deletion",
-                tip="remove or rename it in the command",
-            )
 
 
 def can_read_uppers() -> bool:

@@ -76,7 +76,7 @@ def write_layout(
     ``name`` becomes the ``ref.name`` in ``index.json``, ``annotations`` go into the manifest.
     """
     target = destination.resolve()
-    _check_replaceable(target)
+    check_replaceable(target)
     staging = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
     try:
         _make_folders(staging)
@@ -95,7 +95,10 @@ def write_layout(
     return WrittenImage(digest_of_bytes(manifest), manifest)
 
 
-def _check_replaceable(target: Path) -> None:
+def check_replaceable(target: Path) -> None:
+    """Raise UsageError for a place that an image must not take: no folder, or somebody's things."""
+    if not target.parent.is_dir():
+        raise UsageError(f"cannot write the image {target}: there is no folder {target.parent}")
     if not target.exists() or (target / "oci-layout").is_file():
         return
     if target.is_dir() and not any(target.iterdir()):

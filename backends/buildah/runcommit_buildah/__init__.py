@@ -6,6 +6,7 @@ import functools
 import json
 import os
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runcommit_core import (
@@ -61,6 +62,8 @@ def describe(engine: EngineOptions) -> EngineInfo:
 def load(job: Job) -> Image:
     """Pull the private copy of the base from the job's registry, unless the store has it."""
     name = job.transport.name
+    if not job.keep_base:
+        job.cleanup.callback(process.undo, *_buildah(job), "rmi", name)
     if not _has(job, name):
         job.transport.deliver(
             pull=functools.partial(_pull, job, name), load=functools.partial(_load, job)
@@ -90,9 +93,9 @@ def run(job: Job, image: Image) -> Container:
 
 
 @hookimpl
-def commit(container: Container) -> Image:
-    """Do nothing: buildah commits straight to where ``save`` wants the image."""
-    return Image(container.name)
+def commit(job: Job, container: Container) -> Image:
+    """Find the upper directory; without one buildah commits straight to where ``save`` wants it."""
+    return Image(container.name, upper=job.transport.upper(lambda: _upper(job, container)))
 
 
 @hookimpl
@@ -101,6 +104,8 @@ def save(job: Job, image: Image) -> SavedImage:
 
     Where buildah would compare directories by size and time, the container's root is read instead.
     """
+    if image.upper:
+        return job.transport.collect_upper(image.upper)
     if not image.id and not _compares_rightly(job):
         return save_root(job, (*_buildah(job), "mount", image.name), enter=_unshared(job))
     verb = "push" if image.id else "commit"
@@ -138,6 +143,14 @@ def resolve(job: Job, reference: str) -> Image:
 
 def _buildah(job: Job) -> tuple[str, ...]:
     return job.engine.command(PROGRAM)
+
+
+def _upper(job: Job, container: Container) -> str:
+    """Where native overlay keeps the changes: beside the mount point."""
+    if not _compares_rightly(job):
+        return ""
+    mounted = Path(process.output(*_buildah(job), "mount", container.name))
+    return str(mounted.with_name("diff")) if mounted.name == "merged" else ""
 
 
 def _compares_rightly(job: Job) -> bool:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 PROGRAM = "docker"
 _COMMAND_NOT_FOUND = 127
 _NOT_STARTED = "created"
+_NAIVE = frozenset(("vfs", "btrfs", "zfs", "devicemapper", "fuse-overlayfs"))
 
 
 @hookimpl
@@ -58,6 +59,8 @@ def describe(engine: EngineOptions) -> EngineInfo:
 def load(job: Job) -> Image:
     """Pull the private copy of the base from the job's registry, unless the daemon has it."""
     name = job.transport.name
+    if not job.keep_base:
+        job.cleanup.callback(process.undo, *_docker(job), "rmi", "--no-prune", name)
     if not _has(job, name):
         job.transport.deliver(
             pull=functools.partial(_pull, job, name), load=functools.partial(_load, job)
@@ -86,7 +89,14 @@ def run(job: Job, image: Image) -> Container:
 @hookimpl
 def commit(job: Job, container: Container) -> Image:
     """Commit under the name that a push needs, unless the upper directory can be read."""
-    if upper := job.transport.upper(lambda: _upper(job, container)):
+    driver, upper_folder = _storage(job, container)
+    if driver in _NAIVE:
+        raise EngineError(
+            f"docker's storage driver {driver} finds changes by comparing size and time, "
+            "and so misses some",
+            tip="use the overlay2 driver or the containerd image store",
+        )
+    if upper := job.transport.upper(lambda: upper_folder):
         return Image(container.name, upper=upper)
     name = job.transport.tag(job.id)
     job.cleanup.callback(process.undo, *_docker(job), "rmi", "--no-prune", name)
@@ -119,15 +129,12 @@ def resolve(job: Job, reference: str) -> Image:
     return Image(name, found.output.strip())
 
 
-def _upper(job: Job, container: Container) -> str:
-    """Where the container's changes are; nowhere with other drivers than overlay2."""
-    return process.output(
-        *_docker(job),
-        "inspect",
-        "--format",
-        '{{if eq .Driver "overlay2"}}{{.GraphDriver.Data.UpperDir}}{{end}}',
-        container.name,
-    )
+def _storage(job: Job, container: Container) -> tuple[str, str]:
+    """The storage driver, and where overlay2 keeps the container's changes."""
+    words = '{{.Driver}} {{if eq .Driver "overlay2"}}{{.GraphDriver.Data.UpperDir}}{{end}}'
+    found = process.output(*_docker(job), "inspect", "--format", words, container.name)
+    driver, _, upper = found.partition(" ")
+    return driver, upper
 
 
 def _docker(job: Job) -> tuple[str, ...]:

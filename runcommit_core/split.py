@@ -1,0 +1,79 @@
+"""``--split``: a layer for each command.
+
+Each command is a job of its own on the base plus the layers so far, so every layer is canonical and
+the next command sees what the image will hold, times included.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from runcommit_core.errors import UsageError
+from runcommit_core.job import rebase
+from runcommit_core.model import Layers
+from runcommit_core.oci.model import BaseImage, BaseLayer, Compression, Digest, FileRegion
+from runcommit_core.oci.regions import digest_of_bytes
+from runcommit_core.outputs import extended_config
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from runcommit_core.commands import Commands
+    from runcommit_core.model import Job, Layer
+
+_LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar"
+
+
+def run_split(
+    job: Job, todo: Commands, run_steps: Callable[[Job, Commands], Layers]
+) -> tuple[Layers, bytes]:
+    """Run each command on what the ones before it made; the layers, and the config of it all.
+
+    Raises UsageError for a job that is no list of commands.
+    """
+    if not todo.each:
+        raise UsageError("--split makes a layer for each -c, and there is none")
+    layers: list[Layer] = []
+    warnings: list[str] = []
+    base = job.base
+    for number, single in enumerate(todo.each):
+        found = run_steps(_part(job, base, number, single), single)
+        config = extended_config(base.config, found, job.layer.epoch, single.history)
+        base = _on_top(base, found, config)
+        layers += found.layers
+        warnings += found.warnings
+    return Layers(tuple(layers), tuple(warnings)), base.config
+
+
+def _part(job: Job, base: BaseImage, number: int, single: Commands) -> Job:
+    part = dataclasses.replace(
+        job,
+        id=f"{job.id}-{number}",
+        argv=single.argv,
+        output=job.folder / f"layer-{number}.tar",
+        keep_base=number == 0,
+    )
+    return rebase(part, base, locate=job.locate, epoch=job.layer.epoch)
+
+
+def _on_top(base: BaseImage, layers: Layers, config: bytes) -> BaseImage:
+    added = [
+        BaseLayer(
+            diff_id=layer.diff_id,
+            digest=Digest(layer.diff_id),
+            size=layer.size,
+            media_type=_LAYER_TYPE,
+            compression=Compression.NONE,
+            region=FileRegion(layer.path, 0, layer.size),
+        )
+        for layer in layers
+    ]
+    return dataclasses.replace(
+        base,
+        config=config,
+        config_digest=digest_of_bytes(config),
+        layers=(*base.layers, *added),
+        manifest=None,
+        manifest_digest=None,
+    )
