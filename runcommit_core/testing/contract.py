@@ -181,6 +181,24 @@ class BackendContract:
         assert ran.diff_id
         assert set(entries(layer)) == {"var", "var/log"}
 
+    def test_a_layer_for_each_command(self, bench: Bench, base: bases.Base) -> None:
+        layer, image = bench.folder / "layer.tar", bench.folder / "image"
+        commands = (
+            "echo 1 > /data/added; rm /data/deleted",
+            "true",
+            "rm -r /data/tree /data/added",
+        )
+        ran = bench.job(base.ref, *_each(commands), "--split", "-o", layer, "--image", image)
+        assert ran.returncode == 0, ran.stderr
+        first, second = (bench.folder / f"layer.{number}.tar" for number in (1, 2))
+        assert set(entries(first)) == {"data", "data/.wh.deleted", "data/added"}
+        assert set(entries(second)) == {"data", "data/.wh.tree", "data/.wh.added"}
+        config = image_config(image)
+        assert config["rootfs"]["diff_ids"] == [*base.diff_ids, *ran.stdout.split()]
+        added = config["history"][len(base.config["history"]) :]
+        assert [item["created_by"] for item in added] == list(commands)
+        assert [item.get("empty_layer", False) for item in added] == [False, True, False]
+
     # --- commands
 
     def test_text_reaches_the_shell_untouched(self, bench: Bench, base: bases.Base) -> None:

@@ -62,9 +62,9 @@ def describe(engine: EngineOptions) -> EngineInfo:
 def load(job: Job) -> Image:
     """Pull the private copy of the base from the job's registry, unless the store has it."""
     name = job.transport.name
-    if not job.keep_base:
-        job.cleanup.callback(process.undo, *_buildah(job), "rmi", name)
     if not _has(job, name):
+        if not job.keep_base:
+            job.cleanup.callback(process.undo, *_buildah(job), "rmi", name)
         job.transport.deliver(
             pull=functools.partial(_pull, job, name), load=functools.partial(_load, job)
         )

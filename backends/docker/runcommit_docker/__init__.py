@@ -59,9 +59,9 @@ def describe(engine: EngineOptions) -> EngineInfo:
 def load(job: Job) -> Image:
     """Pull the private copy of the base from the job's registry, unless the daemon has it."""
     name = job.transport.name
-    if not job.keep_base:
-        job.cleanup.callback(process.undo, *_docker(job), "rmi", "--no-prune", name)
     if not _has(job, name):
+        if not job.keep_base:
+            job.cleanup.callback(process.undo, *_docker(job), "rmi", "--no-prune", name)
         job.transport.deliver(
             pull=functools.partial(_pull, job, name), load=functools.partial(_load, job)
         )
