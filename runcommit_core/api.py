@@ -62,6 +62,7 @@ def run_commit(
     exclude: str | Sequence[str] = (),
     clean: str | Sequence[str] = (),
     split: bool = False,
+    verify: bool = False,
     check_reproducible: bool = False,
     layer: str | os.PathLike[str] | None = None,
     image: str | os.PathLike[str] | None = None,
@@ -79,7 +80,8 @@ def run_commit(
     ``set`` (all times that differ from the base's are it).  ``exclude`` takes patterns of paths
     (``runcommit_core.layer.globs``) and ``clean`` names of profiles that the layer does without.
     ``split`` makes a layer for each command, and ``layer`` then stands for ``NAME.1.SUFFIX`` and so
-    on.  ``check_reproducible`` runs the job twice.  Without ``layer`` the result's layer has no
+    on.  ``verify`` compares base and layer with the container's root, file by file.
+    ``check_reproducible`` runs the job twice.  Without ``layer`` the result's layer has no
     file any more, only its facts.
 
     Raises the leaves of RuncommitError (see ``runcommit_core.errors``).
@@ -95,7 +97,7 @@ def run_commit(
     name, chosen = choose_backend(backend, engine)
     steps = pipeline(chosen, name, plugins)
     watch = Stopwatch(name)
-    run_steps = functools.partial(_run_steps, steps, watch)
+    run_steps = functools.partial(_run_steps, steps, watch, verified=verify)
     with contextlib.ExitStack() as cleanup:
         targets = Targets(cleanup.enter_context(staging()), layer, image, metadata)
         folder = private_folder(cleanup)
@@ -163,7 +165,9 @@ def _import_ahead() -> None:
     importlib.import_module("runcommit_core.layer.extract")
 
 
-def _run_steps(steps: Pipeline, watch: Stopwatch, job: Job, todo: Commands) -> Layers:
+def _run_steps(
+    steps: Pipeline, watch: Stopwatch, job: Job, todo: Commands, *, verified: bool
+) -> Layers:
     base = watch.step("load", Image, steps.load, job=job)
     Background(_import_ahead)
     try:
@@ -172,4 +176,9 @@ def _run_steps(steps: Pipeline, watch: Stopwatch, job: Job, todo: Commands) -> L
         raise which_failed(error, todo) from None
     committed = watch.step("commit", Image, steps.commit, job=job, container=container)
     saved = watch.step("save", SavedImage, steps.save, job=job, image=committed)
-    return watch.step("extract", Layers, steps.extract, job=job, saved=saved)
+    layers = watch.step("extract", Layers, steps.extract, job=job, saved=saved)
+    if verified:
+        from runcommit_core.verify import verify
+
+        verify(steps, watch, job, container, layers)
+    return layers

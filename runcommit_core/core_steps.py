@@ -8,13 +8,19 @@ from runcommit_core.errors import UsageError
 from runcommit_core.hookspecs import hookimpl
 
 if TYPE_CHECKING:
-    from runcommit_core.model import Image, Job, Layers, SavedImage
+    from runcommit_core.model import Container, Image, Job, Layers, SavedImage
 
 
 @hookimpl(trylast=True)
 def resolve(reference: str) -> Image:
     """Refuse: finding an image in the engine is the backend's to implement."""
     raise UsageError(f"this backend takes no engine:REF bases, so not engine:{reference}")
+
+
+@hookimpl(trylast=True)
+def root(container: Container) -> SavedImage:
+    """Refuse: showing a container's root is the backend's to implement."""
+    raise UsageError(f"this backend cannot show the root of {container.name}, so not --verify it")
 
 
 @hookimpl(trylast=True)

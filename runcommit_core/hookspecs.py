@@ -77,6 +77,15 @@ class Pipeline(Backend, Protocol):
         ...
 
     @hookspec(firstresult=True)
+    def root(self, job: Job, container: Container) -> SavedImage:
+        """Compare the finished container's root with ``job.base``; what differs is one raw layer.
+
+        Optional: a backend without it cannot ``--verify``.  ``runcommit_core.save_root`` does it
+        for every engine that can show a root as a folder.
+        """
+        ...
+
+    @hookspec(firstresult=True)
     def extract(self, job: Job, saved: SavedImage) -> Layers:
         """Write the canonical layer of what was saved to ``job.output``."""
         ...

@@ -12,17 +12,15 @@ from typing import TYPE_CHECKING
 from runcommit_core.errors import UsageError
 from runcommit_core.job import rebase
 from runcommit_core.model import Layers
-from runcommit_core.oci.model import BaseImage, BaseLayer, Compression, Digest, FileRegion
-from runcommit_core.oci.regions import digest_of_bytes
 from runcommit_core.outputs import extended_config
+from runcommit_core.stacking import on_top
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from runcommit_core.commands import Commands
     from runcommit_core.model import Job, Layer
-
-_LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar"
+    from runcommit_core.oci.model import BaseImage
 
 
 def run_split(
@@ -40,7 +38,7 @@ def run_split(
     for number, single in enumerate(todo.each):
         found = run_steps(_part(job, base, number, single), single)
         config = extended_config(base.config, found, job.layer.epoch, single.history)
-        base = _on_top(base, found, config)
+        base = on_top(base, found, config)
         layers += found.layers
         warnings += found.warnings
     return Layers(tuple(layers), tuple(warnings)), base.config
@@ -55,25 +53,3 @@ def _part(job: Job, base: BaseImage, number: int, single: Commands) -> Job:
         keep_base=number == 0,
     )
     return rebase(part, base, locate=job.locate, epoch=job.layer.epoch)
-
-
-def _on_top(base: BaseImage, layers: Layers, config: bytes) -> BaseImage:
-    added = [
-        BaseLayer(
-            diff_id=layer.diff_id,
-            digest=Digest(layer.diff_id),
-            size=layer.size,
-            media_type=_LAYER_TYPE,
-            compression=Compression.NONE,
-            region=FileRegion(layer.path, 0, layer.size),
-        )
-        for layer in layers
-    ]
-    return dataclasses.replace(
-        base,
-        config=config,
-        config_digest=digest_of_bytes(config),
-        layers=(*base.layers, *added),
-        manifest=None,
-        manifest_digest=None,
-    )

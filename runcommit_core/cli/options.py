@@ -108,6 +108,11 @@ outputs = _group(
 
 behaviour = _group(
     click.option(
+        "--verify",
+        is_flag=True,
+        help="Compare base and layer with the container's root, file by file.",
+    ),
+    click.option(
         "--check-reproducible",
         is_flag=True,
         help="Run twice; exit code 7 and the reasons if the layers differ.",

@@ -36,7 +36,7 @@ def save_root(job: Job, mount: Sequence[str], *, enter: Sequence[str] = ()) -> S
     from runcommit_core.oci.model import DiffId
 
     job.tree().close()  # so that every layer is indexed
-    path = job.folder / "root.tar"
+    path = job.folder / f"root-{job.id}.tar"
     completed = process.attempt(
         *(*enter, sys.executable, "-m", "runcommit_core.layer.saveroot"),
         *(os.fspath(path), json.dumps(job.base.diff_ids), *mount),

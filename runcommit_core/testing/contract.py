@@ -181,6 +181,17 @@ class BackendContract:
         assert ran.diff_id
         assert set(entries(layer)) == {"var", "var/log"}
 
+    def test_base_and_layer_are_what_the_container_saw(
+        self, bench: Bench, base: bases.Base
+    ) -> None:
+        plain = bench.job(base.ref, *_each(CHANGES))
+        verified = bench.job(base.ref, *_each(CHANGES), "--verify", "-v")
+        if verified.returncode == USAGE:
+            assert "--verify" in verified.stderr
+            return
+        assert verified.diff_id == plain.diff_id
+        assert "verify" in verified.stderr
+
     def test_a_layer_for_each_command(self, bench: Bench, base: bases.Base) -> None:
         layer, image = bench.folder / "layer.tar", bench.folder / "image"
         commands = (

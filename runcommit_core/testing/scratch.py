@@ -45,7 +45,7 @@ def describe(engine: EngineOptions) -> EngineInfo:
 @hookimpl
 def load(job: Job) -> Image:
     """Unpack the base's layers, the upper ones over the lower ones."""
-    root = job.folder / "root"
+    root = job.folder / f"root-{job.id}"
     root.mkdir()
     for layer in job.base.layers:
         with open_layer(job.locate(layer)) as stream:
@@ -85,7 +85,13 @@ def commit(container: Container) -> Image:
 @hookimpl
 def save(job: Job, image: Image) -> SavedImage:
     """Compare the folder with the base."""
-    return save_root(job, ("/bin/echo", image.name), enter=_unshare(job.engine))
+    return root(job, Container(image.name))
+
+
+@hookimpl
+def root(job: Job, container: Container) -> SavedImage:
+    """Compare the folder with the base."""
+    return save_root(job, ("/bin/echo", container.name), enter=_unshare(job.engine))
 
 
 def _unshare(engine: EngineOptions) -> tuple[str, ...]:

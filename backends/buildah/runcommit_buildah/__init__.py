@@ -107,7 +107,7 @@ def save(job: Job, image: Image) -> SavedImage:
     if image.upper:
         return job.transport.collect_upper(image.upper)
     if not image.id and not _compares_rightly(job):
-        return save_root(job, (*_buildah(job), "mount", image.name), enter=_unshared(job))
+        return root(job, Container(image.name))
     verb = "push" if image.id else "commit"
     return job.transport.collect(
         job.id,
@@ -128,6 +128,12 @@ def save(job: Job, image: Image) -> SavedImage:
             f"docker-archive:/dev/stdout:{job.transport.tag(job.id)}",
         ),
     )
+
+
+@hookimpl
+def root(job: Job, container: Container) -> SavedImage:
+    """Compare the root that ``buildah mount`` shows with the base."""
+    return save_root(job, (*_buildah(job), "mount", container.name), enter=_unshared(job))
 
 
 @hookimpl

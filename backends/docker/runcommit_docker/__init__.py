@@ -18,8 +18,10 @@ from runcommit_core import (
     Image,
     Job,
     SavedImage,
+    UsageError,
     hookimpl,
     process,
+    save_root,
 )
 
 if TYPE_CHECKING:
@@ -113,6 +115,26 @@ def save(job: Job, image: Image) -> SavedImage:
         push=lambda access: _with_credentials(job, access, "push", "--quiet", image.name),
         save=lambda: process.streaming(*_docker(job), "save", image.name),
     )
+
+
+@hookimpl
+def root(job: Job, container: Container) -> SavedImage:
+    """Mount the finished container's layers once more and compare that root with the base."""
+    _, upper = _storage(job, container)
+    if os.geteuid() != 0 or not Path(upper).is_dir():
+        raise UsageError(
+            "only root on the daemon's own machine, with overlay2, can look into its containers",
+            tip="leave --verify out, or choose podman or buildah",
+        )
+    place = job.folder / f"root-{job.id}"
+    place.mkdir()
+    job.cleanup.callback(process.undo, "umount", str(place))
+    # relative names, as the daemon has them: all the full ones may exceed what mount takes
+    store = Path(upper).parents[1]
+    lower = (Path(upper).with_name("lower")).read_text()
+    script = 'cd "$0" && mount -t overlay overlay -o "ro,lowerdir=$1" "$2" && echo "$2"'
+    layers = f"{Path(upper).relative_to(store)}:{lower}"
+    return save_root(job, ("/bin/sh", "-c", script, str(store), layers, str(place)))
 
 
 @hookimpl

@@ -101,12 +101,18 @@ def save(job: Job, image: Image) -> SavedImage:
     if image.upper:
         return job.transport.collect_upper(image.upper)
     if image.name == job.name:
-        return save_root(job, (*_podman(job), "mount", job.name), enter=_unshared(job))
+        return root(job, Container(image.name))
     return job.transport.collect(
         job.id,
         push=lambda access: _transfer(job, access, "push", image.name),
         save=lambda: process.streaming(*_podman(job), "save", "--quiet", image.name),
     )
+
+
+@hookimpl
+def root(job: Job, container: Container) -> SavedImage:
+    """Compare the root that ``podman mount`` shows with the base."""
+    return save_root(job, (*_podman(job), "mount", container.name), enter=_unshared(job))
 
 
 @hookimpl

@@ -1,0 +1,56 @@
+"""``--verify``: base and layer together must be what the container saw."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from runcommit_core.errors import BackendContractError
+from runcommit_core.job import rebase
+from runcommit_core.model import Layers, SavedImage
+from runcommit_core.outputs import extended_config
+from runcommit_core.stacking import on_top
+
+if TYPE_CHECKING:
+    from runcommit_core.hookspecs import Pipeline
+    from runcommit_core.model import Container, Job
+    from runcommit_core.steps import Stopwatch
+
+SHOWN = 20
+"""How many differences an error lists."""
+
+
+def verify(
+    steps: Pipeline, watch: Stopwatch, job: Job, container: Container, layers: Layers
+) -> None:
+    """Compare the container's root, file by file, with the base and its new layers.
+
+    Raises BackendContractError with the paths that differ.
+    """
+    config = extended_config(job.base.config, layers, job.layer.epoch, "")
+    stacked = rebase(
+        dataclasses.replace(
+            job,
+            id=f"{job.id}-verify",
+            output=job.folder / "differences.tar",
+            layer=dataclasses.replace(job.layer, always=False),
+        ),
+        on_top(job.base, layers, config),
+        locate=job.locate,
+        epoch=job.layer.epoch,
+    )
+    saved = watch.step("root", SavedImage, steps.root, job=stacked, container=container)
+    found = watch.step("verify", Layers, steps.extract, job=stacked, saved=saved)
+    changes = [change for layer in found for change in layer.report.changes]
+    if changes:
+        listed = [f"  {change.action} {change.path.decode(errors='replace')}" for change in changes]
+        more = [f"  and {len(listed) - SHOWN} more"] if len(listed) > SHOWN else []
+        raise BackendContractError(
+            "\n".join(
+                [
+                    "base and layer are not what the container saw; the container has",
+                    *listed[:SHOWN],
+                    *more,
+                ]
+            )
+        )
