@@ -110,6 +110,8 @@ def _host(
         "HOME": str(home),
         "LANG": "C.UTF-8",
         "PATH": host_session.PATH,
+        # podman 5 says in every output that version 1 of cgroups will go
+        "PODMAN_IGNORE_CGROUPSV1_WARNING": "1",
         "RUNCOMMIT_BACKEND": spec.backend,
         "TMPDIR": str(temporary),
         "XDG_RUNTIME_DIR": str(runtime),
