@@ -13,7 +13,7 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runcommit_core.errors import RuncommitError
+from runcommit_core.errors import EngineError
 from runcommit_core.layer.disk import disk_entry, hardlink_to, read_chunks, read_xattrs
 from runcommit_core.layer.markers import check_name
 
@@ -30,8 +30,8 @@ _ALL_IDS = ["0", "0", "4294967295"]
 _CAPABILITIES = "CapEff:\t"
 
 
-class UnreadableUpperError(RuncommitError):
-    """The directory refers to content that is not in it; the engine must commit."""
+class UnreadableUpperError(EngineError):
+    """The directory refers to content that is not in it, and engines compare naively then."""
 
 
 class UpperChanges:
@@ -70,7 +70,10 @@ class UpperChanges:
         check_name(name)
         xattrs = read_xattrs(path)
         if any(key in xattrs for key in _ELSEWHERE):
-            raise UnreadableUpperError(f"{self.name}: {name!r} refers to a lower layer")
+            raise UnreadableUpperError(
+                f"{self.name}: {name!r} refers to a lower layer",
+                tip="turn redirect_dir and metacopy of the kernel's overlay module off",
+            )
         entry = disk_entry(name, path, found, xattrs)
         if entry is None:
             self.warnings.append(f"{name!r} is a socket, which no layer can hold; left out")
