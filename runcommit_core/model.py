@@ -46,6 +46,14 @@ class RunOptions:
     network: str | None = None
     flags: tuple[str, ...] = ()
 
+    def words(self, *, workdir: str = "--workdir") -> list[str]:
+        """All but ``flags`` as words of a command line, for engines that spell them like docker."""
+        chosen = [(workdir, self.workdir), ("--user", self.user), ("--network", self.network)]
+        words = [word for flag, value in chosen if value for word in (flag, value)]
+        return words + [
+            word for key, value in self.env.items() for word in ("--env", f"{key}={value}")
+        ]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerOptions:

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, BinaryIO, cast
 
-from runcommit_core.errors import EngineError, UsageError
+from runcommit_core.errors import CommandError, EngineError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -173,6 +173,16 @@ def failure(argv: Sequence[str], returncode: int, words: str) -> EngineError:
         argv=argv,
         returncode=returncode,
         output=words,
+    )
+
+
+def command_failure(completed: Completed, *, code: int = 0, reason: str = "") -> CommandError:
+    """The CommandError for the user's command, which ended with ``code`` if not like its engine."""
+    code = code or completed.returncode
+    return CommandError(
+        f"the command failed with exit code {code}{reason}",
+        command_exit_code=code,
+        output=completed.output,
     )
 
 

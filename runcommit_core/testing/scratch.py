@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from runcommit_core import (
-    CommandError,
     Container,
     EngineInfo,
     Image,
@@ -68,11 +67,7 @@ def run(job: Job, image: Image) -> Container:
         console=job.console,
     )
     if completed.returncode:
-        raise CommandError(
-            f"the command failed with exit code {completed.returncode}",
-            command_exit_code=completed.returncode,
-            output=completed.output,
-        )
+        raise process.command_failure(completed)
     return Container(image.name)
 
 

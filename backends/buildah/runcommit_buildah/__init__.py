@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from runcommit_core import (
     Access,
-    CommandError,
     Container,
     EngineError,
     EngineInfo,
@@ -79,10 +78,7 @@ def run(job: Job, image: Image) -> Container:
     process.output(*_buildah(job), "from", "--pull=never", "--name", job.name, image.name)
     options = ["--hostname=runcommit"]
     options += [f"--cap-add=CAP_{name}" for name in _DOCKERS_CAPABILITIES]
-    options += ["--workingdir", job.run.workdir] if job.run.workdir else []
-    options += ["--user", job.run.user] if job.run.user else []
-    options += ["--network", job.run.network] if job.run.network else []
-    options += [word for key, value in job.run.env.items() for word in ("--env", f"{key}={value}")]
+    options += job.run.words(workdir="--workingdir")
     completed = process.attached(
         *_buildah(job), "run", *options, *job.run.flags, job.name, "--", *job.argv,
         console=job.console,
@@ -214,11 +210,7 @@ def _raise_failure(completed: process.Completed) -> None:
         if not _NOT_FOUND.search(completed.output):
             raise process.failure(completed.argv, code, completed.output)
         code = _COMMAND_NOT_FOUND
-    raise CommandError(
-        f"the command failed with exit code {code}",
-        command_exit_code=code,
-        output=completed.output,
-    )
+    raise process.command_failure(completed, code=code)
 
 
 def _check_isolation(job: Job) -> None:

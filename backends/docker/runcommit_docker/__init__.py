@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from runcommit_core import (
     Access,
-    CommandError,
     Container,
     EngineError,
     EngineInfo,
@@ -76,10 +75,7 @@ def run(job: Job, image: Image) -> Container:
     job.cleanup.callback(process.undo, *_docker(job), "rm", "--force", "--volumes", job.name)
     options = ["--name", job.name, "--label", f"runcommit.job={job.id}"]
     options += ["--pull=never", "--log-driver=none", "--hostname=runcommit"]
-    options += ["--workdir", job.run.workdir] if job.run.workdir else []
-    options += ["--user", job.run.user] if job.run.user else []
-    options += ["--network", job.run.network] if job.run.network else []
-    options += [word for key, value in job.run.env.items() for word in ("--env", f"{key}={value}")]
+    options += job.run.words()
     completed = process.attached(
         *_docker(job), "run", *options, *job.run.flags, image.name, *job.argv, console=job.console
     )
@@ -218,8 +214,4 @@ def _raise_failure(job: Job, completed: process.Completed) -> None:
     if not started and completed.returncode != _COMMAND_NOT_FOUND:
         raise process.failure(completed.argv, completed.returncode, completed.output)
     reason = " (out of memory)" if state[1:] == ["true"] else ""
-    raise CommandError(
-        f"the command failed with exit code {completed.returncode}{reason}",
-        command_exit_code=completed.returncode,
-        output=completed.output,
-    )
+    raise process.command_failure(completed, reason=reason)
