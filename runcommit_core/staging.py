@@ -65,9 +65,12 @@ class Staging:
 
 def _target(place: Path) -> Path:
     try:
-        return place.resolve()
+        target = place.resolve()
     except (OSError, RuntimeError) as error:
         raise UsageError(f"cannot write {place}: {error}") from error
+    if target.is_symlink():  # Python 3.13 gives up on a loop without a word
+        raise UsageError(f"cannot write {place}: its links lead in a loop")
+    return target
 
 
 @contextlib.contextmanager

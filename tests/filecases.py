@@ -61,7 +61,7 @@ EVERYWHERE = (
     Case("nothing", "true", base=(FILE,)),
     Case(
         "types",
-        "echo -n x > file; mkdir dir; ln -s file link; mkfifo pipe; : > empty",
+        "echo -n x > file; mkdir dir; ln -s file link; mkfifo pipe; chmod 644 pipe; : > empty",
         (
             "d 755 0:0 dir",
             "f 644 0:0 empty",
@@ -108,7 +108,7 @@ EVERYWHERE = (
     Case("capability-kept", "chmod 755 c", (), (capable(b"c"),)),
     Case(
         "links-in-the-layer",
-        "echo -n x > z; ln z a; mkdir m; ln z m/b; ln -s z s; ln s t; mkfifo p; ln p q",
+        "echo -n x > z; ln z a; mkdir m; ln z m/b; ln -s z s; ln s t; mkfifo p; chmod 644 p; ln p q",
         (
             "f 644 0:0 a = x",
             "d 755 0:0 m",
@@ -188,7 +188,7 @@ EVERYWHERE = (
     ),
     Case("file-to-directory", "rm f; mkdir f; : > f/i", ("d 755 0:0 f", "f 644 0:0 f/i"), (FILE,)),
     Case("file-to-symlink", "rm f; ln -s g f", ("l 777 0:0 f -> g",), (FILE,)),
-    Case("file-to-fifo", "rm f; mkfifo f", ("p 644 0:0 f",), (FILE,)),
+    Case("file-to-fifo", "rm f; mkfifo f; chmod 644 f", ("p 644 0:0 f",), (FILE,)),
     Case("directory-to-file", "rm -r d; echo -n x > d", ("f 644 0:0 d = x",), TREE),
     Case("directory-to-symlink", "rm -r d; ln -s e d", ("l 777 0:0 d -> e",), TREE),
     Case(

@@ -25,7 +25,8 @@ BEYOND_FUSE = {"longest-name", "long-names", "owner"}
 """Where fuse-overlayfs 1.10 is a file system unlike the others.
 
 It takes no names that leave no room for a whiteout's prefix, shows two names of one long path as
-two files to whoever mounts it anew, and gives a symlink the present time with its new owner.
+two files to whoever mounts it anew, and gives a symlink the present time with its new owner.  (1.14
+makes fifos without the umask, so the cases say their mode.)
 """
 
 LOST = (
