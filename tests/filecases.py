@@ -108,7 +108,8 @@ EVERYWHERE = (
     Case("capability-kept", "chmod 755 c", (), (capable(b"c"),)),
     Case(
         "links-in-the-layer",
-        "echo -n x > z; ln z a; mkdir m; ln z m/b; ln -s z s; ln s t; mkfifo p; chmod 644 p; ln p q",
+        "echo -n x > z; ln z a; mkdir m; ln z m/b; ln -s z s; ln s t;"
+        " mkfifo p; chmod 644 p; ln p q",
         (
             "f 644 0:0 a = x",
             "d 755 0:0 m",
