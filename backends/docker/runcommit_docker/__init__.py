@@ -117,7 +117,7 @@ def save(job: Job, image: Image) -> SavedImage:
 def root(job: Job, container: Container) -> SavedImage:
     """Mount the finished container's layers once more and compare that root with the base."""
     _, upper = _storage(job, container)
-    if os.geteuid() != 0 or not Path(upper).is_dir():
+    if os.geteuid() != 0 or not upper or not Path(upper).is_dir():
         raise UsageError(
             "only root on the daemon's own machine, with overlay2, can look into its containers",
             tip="leave --verify out, or choose podman or buildah",
