@@ -27,6 +27,7 @@ FORBIDDEN = [
     "py" + r"pi\.org",
     "python" + r"hosted\.org",
     "npm" + r"js\.(org|com)",
+    "deb" + r"ian\.org",
     r"(?<![\w.])/wo" + r"rk(?![\w-])",
     r"\.\./sha" + "red",
     r"/ro" + r"ot/\.",

@@ -40,7 +40,7 @@ REAL_STATE = (
 
 REMOVED = {
     "apt": (
-        b"var/lib/apt/lists/deb.debian.org_debian_dists_bookworm_InRelease",
+        b"var/lib/apt/lists/mirror.example_debian_dists_bookworm_InRelease",
         b"var/lib/apt/lists/partial",
         b"var/lib/apt/periodic/update-success-stamp",
         b"var/cache/apt/pkgcache.bin",
