@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from runcommit_core.errors import UsageError
 from runcommit_core.model import Job, Layer, Layers, OutputImage, Result
 from runcommit_core.oci.config import result_config
+from runcommit_core.oci.mediatypes import OCI_LAYER
 from runcommit_core.oci.model import Digest
 from runcommit_core.oci.output import NewLayer, check_replaceable, write_layout
 from runcommit_core.oci.regions import digest_of_bytes
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from runcommit_core.staging import Staging
 
 METADATA_VERSION = 1
-
-_LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar"
 
 
 class Targets:
@@ -100,6 +99,7 @@ def write_metadata(path: Path, result: Result) -> None:
 
 def metadata(result: Result) -> dict[str, Any]:
     """The report of a job; sizes in bytes, times in seconds."""
+    engine = result.engine  # each look may ask the engine anew
     return {
         "schema_version": METADATA_VERSION,
         "base": {
@@ -119,10 +119,10 @@ def metadata(result: Result) -> dict[str, Any]:
         "source_date_epoch": result.epoch,
         "backend": result.backend,
         "engine": {
-            "name": result.engine.name,
-            "version": result.engine.version,
-            "storage": result.engine.storage,
-            "rootless": result.engine.rootless,
+            "name": engine.name,
+            "version": engine.version,
+            "storage": engine.storage,
+            "rootless": engine.rootless,
         },
         "transport": result.transport,
         "seconds": {step: round(seconds, 4) for step, seconds in result.seconds.items()},
@@ -135,7 +135,7 @@ def _layer(layer: Layer) -> dict[str, Any]:
         "diff_id": layer.diff_id,
         "digest": layer.diff_id,
         "size": layer.size,
-        "media_type": _LAYER_TYPE,
+        "media_type": OCI_LAYER,
     }
 
 
@@ -145,5 +145,5 @@ def _as_blob(layer: Layer) -> NewLayer:
         diff_id=layer.diff_id,
         digest=Digest(layer.diff_id),
         size=layer.size,
-        media_type=_LAYER_TYPE,
+        media_type=OCI_LAYER,
     )

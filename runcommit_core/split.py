@@ -36,7 +36,9 @@ def run_split(
     warnings: list[str] = []
     base = job.base
     for number, single in enumerate(todo.each):
-        found = run_steps(_part(job, base, number, single), single)
+        part = _part(job, base, number, single)
+        found = run_steps(part, single)
+        job.transport.used = part.transport.used
         config = extended_config(base.config, found, job.layer.epoch, single.history)
         base = on_top(base, found, config)
         layers += found.layers

@@ -14,6 +14,8 @@ from runcommit_core import (
     ArchiveError,
     CommandError,
     EngineError,
+    EngineInfo,
+    EngineOptions,
     Image,
     Result,
     SavedImage,
@@ -22,6 +24,7 @@ from runcommit_core import (
     run_commit,
 )
 from runcommit_core.oci.base import open_base
+from runcommit_core.outputs import metadata
 from runcommit_core.testing import bases, scratch
 from runcommit_core.testing.bench import content, image_config
 from tests import canned, images
@@ -369,3 +372,17 @@ def test_a_failing_command_tells_its_code_and_last_words(busybox: str, out: Path
     assert "words\n" in caught.value.output
     assert b"words\n" in b"".join(said)
     assert names(out) == set()
+
+
+def test_the_report_asks_the_engine_once(base: str):
+    asked: list[object] = []
+
+    @hookimpl
+    def describe(engine: EngineOptions) -> EngineInfo:
+        asked.append(engine)
+        return EngineInfo(name="canned", version="1.2")
+
+    result = job(base, backend=canned.backend(describe=describe))
+    assert not asked
+    assert metadata(result)["engine"]["version"] == "1.2"
+    assert len(asked) == 1

@@ -1,0 +1,23 @@
+"""``--split``: what the result tells of a job in parts."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from runcommit_core import run_commit
+from runcommit_core.testing import bases, scratch
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_the_result_names_the_transport_and_the_places(tmp_path: Path) -> None:
+    base = bases.busybox(tmp_path / "base")
+    commands = ["echo 1 > /one", "echo 2 > /two"]
+    places = {"layer": tmp_path / "layer.tar", "metadata": tmp_path / "report.json"}
+    result = run_commit(base.ref, commands, backend=scratch, split=True, **places)
+    plain = run_commit(base.ref, commands, backend=scratch)
+    assert result.transport == plain.transport == "root"
+    assert [layer.path.name for layer in result.layers] == ["layer.1.tar", "layer.2.tar"]
+    assert json.loads(places["metadata"].read_bytes())["transport"] == "root"
