@@ -16,8 +16,9 @@ from runcommit_core.cachedir import cache_dir
 from runcommit_core.errors import ArchiveError
 from runcommit_core.model import Image, SavedImage
 from runcommit_core.oci.config import config_diff_ids
-from runcommit_core.oci.model import BaseImage, BaseLayer, Compression, Digest, FileRegion
+from runcommit_core.oci.model import BaseImage, BaseLayer, FileRegion
 from runcommit_core.oci.regions import digest_of_bytes
+from runcommit_core.stacking import plain_layer
 
 if TYPE_CHECKING:
     from runcommit_core.hookspecs import Pipeline
@@ -63,14 +64,7 @@ def _base_image(reference: str, config: bytes) -> BaseImage:
         config=config,
         config_digest=digest_of_bytes(config),
         layers=tuple(
-            BaseLayer(
-                diff_id=diff_id,
-                digest=Digest(diff_id),
-                size=0,
-                media_type="application/vnd.oci.image.layer.v1.tar",
-                compression=Compression.NONE,
-                region=None,
-            )
+            plain_layer(diff_id, None)
             for diff_id in config_diff_ids(config, f"the config of {reference}")
         ),
         manifest=None,

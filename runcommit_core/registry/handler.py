@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import re
@@ -12,8 +11,9 @@ from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from runcommit_core.errors import ArchiveError
+from runcommit_core.oci.mediatypes import OCI_MANIFEST
 from runcommit_core.oci.model import BaseLayer, Compression, FileRegion
-from runcommit_core.registry.served import MANIFEST
+from runcommit_core.oci.regions import CHUNK, digest_of_bytes, open_region
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("runcommit.registry")
 
-_CHUNK = 1 << 20
 _MANIFEST_LIMIT = 20 << 20
 _TLS_HANDSHAKE = 0x16
 
@@ -113,14 +112,14 @@ class Handler(BaseHTTPRequestHandler):
     def _get_manifest(self, name: str, _query: Query) -> None:
         image = self.endpoint.image
         if name in {"base", image.manifest_digest}:
-            body, media_type = image.manifest, MANIFEST
+            body, media_type = image.manifest, OCI_MANIFEST
         elif name in self.endpoint.received.manifests:
             body = self.endpoint.received.manifests[name]
-            media_type = str(json.loads(body).get("mediaType", MANIFEST))
+            media_type = str(json.loads(body).get("mediaType", OCI_MANIFEST))
         else:
             self._not_found("MANIFEST_UNKNOWN", name)
             return
-        digest = f"sha256:{hashlib.sha256(body).hexdigest()}"
+        digest = digest_of_bytes(body)
         self._answer(200, body, {"Content-Type": media_type, "Docker-Content-Digest": digest})
 
     def _get_blob(self, digest: str, _query: Query) -> None:
@@ -160,8 +159,8 @@ class Handler(BaseHTTPRequestHandler):
             self._send_region(region, 0)
             return
         try:
-            with _open(region) as stream:
-                while chunk := stream.read(_CHUNK):
+            with open_region(region) as stream:
+                while chunk := stream.read(CHUNK):
                     feeder.write(chunk)
                     self.wfile.write(chunk)
             self.wfile.flush()
@@ -176,9 +175,9 @@ class Handler(BaseHTTPRequestHandler):
             with region.path.open("rb") as file:
                 self.connection.sendfile(file, region.offset + start, region.size - start)
             return
-        with _open(region) as stream:
+        with open_region(region) as stream:
             _skip(stream, start)
-            while chunk := stream.read(_CHUNK):
+            while chunk := stream.read(CHUNK):
                 self.wfile.write(chunk)
 
     def _range_start(self, size: int) -> int:
@@ -245,7 +244,7 @@ class Handler(BaseHTTPRequestHandler):
                 self._answer(413, _error("SIZE_INVALID", "the manifest is larger than 20 MiB"))
                 self.close_connection = True
                 return
-        digest = f"sha256:{hashlib.sha256(body).hexdigest()}"
+        digest = digest_of_bytes(body)
         self.endpoint.received.manifests[name] = body
         self.endpoint.received.manifests[digest] = body
         self._created(f"manifests/{digest}", digest)
@@ -258,7 +257,7 @@ class Handler(BaseHTTPRequestHandler):
             return
         left = int(self.headers.get("Content-Length") or 0)
         while left:
-            chunk = self.rfile.read(min(left, _CHUNK))
+            chunk = self.rfile.read(min(left, CHUNK))
             if not chunk:
                 raise ConnectionError("the engine closed the connection in a body")
             left -= len(chunk)
@@ -288,14 +287,8 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.flush()
 
 
-def _open(region: FileRegion) -> BinaryIO:
-    from runcommit_core.oci.regions import open_region
-
-    return open_region(region)
-
-
 def _skip(stream: BinaryIO, count: int) -> None:
-    while count and (chunk := stream.read(min(count, _CHUNK))):
+    while count and (chunk := stream.read(min(count, CHUNK))):
         count -= len(chunk)
 
 
@@ -303,7 +296,7 @@ def _dechunk(stream: BufferedIOBase) -> Iterator[bytes]:
     """The data of a body in chunked transfer coding (RFC 9112, section 7.1)."""
     while size := int(stream.readline(1024).split(b";")[0], 16):
         while size:
-            data = stream.read(min(size, _CHUNK))
+            data = stream.read(min(size, CHUNK))
             if not data:
                 raise ConnectionError("the engine closed the connection in a chunk")
             size -= len(data)

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from runcommit_core.oci.config import private_config
-from runcommit_core.oci.model import BaseImage, BaseLayer, Compression, Digest
+from runcommit_core.oci.jsondoc import canonical_json
+from runcommit_core.oci.manifest import layer_descriptor
+from runcommit_core.oci.mediatypes import (
+    OCI_CONFIG,
+    OCI_LAYER,
+    OCI_MANIFEST,
+    layer_media_type,
+)
+from runcommit_core.oci.model import Compression
 from runcommit_core.oci.regions import digest_of_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-MANIFEST = "application/vnd.oci.image.manifest.v1+json"
-CONFIG = "application/vnd.oci.image.config.v1+json"
-_LAYER = "application/vnd.oci.image.layer.v1.tar"
-_SUFFIX = {Compression.NONE: "", Compression.GZIP: "+gzip", Compression.ZSTD: "+zstd"}
+    from runcommit_core.oci.jsondoc import JsonObject
+    from runcommit_core.oci.model import BaseImage, BaseLayer, Digest
+
+_SERVABLE = frozenset((Compression.NONE, Compression.GZIP, Compression.ZSTD))
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,23 +43,21 @@ class ServedImage:
     @property
     def portable(self) -> bool:
         """Whether a registry can serve every layer as it is stored."""
-        return all(layer.compression in _SUFFIX for layer in self.layers.values())
+        return all(layer.compression in _SERVABLE for layer in self.layers.values())
 
 
 def private_image(base: BaseImage) -> ServedImage:
     """The base's layers under a config of our own, as ``private_config`` makes it."""
     config = private_config(base.config)
     config_digest = digest_of_bytes(config)
-    manifest = json.dumps(
+    manifest = canonical_json(
         {
             "schemaVersion": 2,
-            "mediaType": MANIFEST,
-            "config": {"mediaType": CONFIG, "digest": config_digest, "size": len(config)},
+            "mediaType": OCI_MANIFEST,
+            "config": layer_descriptor(OCI_CONFIG, config_digest, len(config)),
             "layers": [_descriptor(layer) for layer in base.layers],
-        },
-        sort_keys=True,
-        separators=(",", ":"),
-    ).encode()
+        }
+    )
     return ServedImage(
         name=f"localhost/runcommit/base:{config_digest[7:31]}",
         manifest=manifest,
@@ -74,6 +79,7 @@ def claims(base: BaseImage) -> dict[str, int]:
     return known
 
 
-def _descriptor(layer: BaseLayer) -> dict[str, Any]:
-    media_type = _LAYER + _SUFFIX.get(layer.compression, "")
-    return {"mediaType": media_type, "digest": layer.digest, "size": layer.size}
+def _descriptor(layer: BaseLayer) -> JsonObject:
+    servable = layer.compression in _SERVABLE
+    media_type = layer_media_type(layer.compression) if servable else OCI_LAYER
+    return layer_descriptor(media_type, layer.digest, layer.size)
