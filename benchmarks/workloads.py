@@ -43,7 +43,8 @@ class Place:
     def bare(self, command: str) -> None:
         engines.bare_run(self.host, self.base, command)
 
-    def runcommit(self, command: str, *options: str) -> None:
+    def runcommit(self, command: str, *options: str, cache: str = "off") -> None:
+        options = ("--cache", cache, *options)
         words = ("-q", "-b", self.host.backend, *engines.network(self.host), *options)
         done = self.host.runcommit("run", *words, self.base.ref, "-c", command)
         if bool(done.stdout) == (command == "true"):
@@ -139,6 +140,22 @@ def at_once(place: Place) -> list[Contender]:
     ]
 
 
+def cached(place: Place) -> list[Contender]:
+    """W7: a job whose result is in the cache, against its run."""
+    output = ("-o", place.layer)
+
+    def hit() -> None:
+        place.runcommit(ONE_LINE, *output, cache="always")
+
+    return [
+        place.contender("bare run, true", Kind.REFERENCE, lambda: place.bare("true")),
+        place.contender("runcommit -o, a hit", Kind.OURS, hit, hit),
+        place.contender(
+            "runcommit -o, a run", Kind.OTHER, lambda: place.runcommit(ONE_LINE, *output)
+        ),
+    ]
+
+
 def _times(count: int, together: int, work: Callable[[int], None]) -> None:
     with ThreadPoolExecutor(together) as pool:
         list(pool.map(work, range(count)))
@@ -159,4 +176,5 @@ WORKLOADS = {
     "W3": Workload("10,000 small new files", ("small",), many_files),
     "W4": Workload("a cold base", ("1200",), cold_base),
     "W6": Workload(f"{AT_ONCE} jobs at once", ("small",), at_once),
+    "W7": Workload("a result in the cache", ("small",), cached),
 }

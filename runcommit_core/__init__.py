@@ -13,60 +13,82 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from runcommit_core import process
     from runcommit_core.api import run_commit
+    from runcommit_core.doctor.findings import Finding, space_finding, version_finding
     from runcommit_core.errors import (
         ArchiveError,
         BackendContractError,
         CommandError,
+        CommandTimeoutError,
         EngineError,
         ReproducibilityError,
         RuncommitError,
         UnknownBackendError,
         UsageError,
     )
+    from runcommit_core.explanation.explain import explain
+    from runcommit_core.explanation.model import Explanation, PlannedCommand
+    from runcommit_core.files.extract import Extracted, run_extract
     from runcommit_core.hookspecs import Backend, hookimpl
     from runcommit_core.layer.saveroot import save_root
     from runcommit_core.model import (
         Container,
         EngineInfo,
         EngineOptions,
+        Entry,
         Image,
         Job,
         Layer,
         Layers,
+        Leftover,
+        Mount,
         RawLayer,
         Result,
         SavedImage,
     )
+    from runcommit_core.orphans import end_orphans, made_by
     from runcommit_core.registry.access import Access
+    from runcommit_core.surroundings.emulation import check_emulation
+    from runcommit_core.surroundings.limits import check_rootless_limits
     from runcommit_core.transport import Transport
 
 _HOMES = {
     "api": ("run_commit",),
+    "doctor.findings": ("Finding", "space_finding", "version_finding"),
     "errors": (
         "ArchiveError",
         "BackendContractError",
         "CommandError",
+        "CommandTimeoutError",
         "EngineError",
         "ReproducibilityError",
         "RuncommitError",
         "UnknownBackendError",
         "UsageError",
     ),
+    "files.extract": ("Extracted", "run_extract"),
+    "explanation.explain": ("explain",),
+    "explanation.model": ("Explanation", "PlannedCommand"),
     "hookspecs": ("Backend", "hookimpl"),
     "layer.saveroot": ("save_root",),
     "model": (
         "Container",
         "EngineInfo",
         "EngineOptions",
+        "Entry",
         "Image",
         "Job",
         "Layer",
         "Layers",
+        "Leftover",
+        "Mount",
         "RawLayer",
         "Result",
         "SavedImage",
     ),
+    "orphans": ("end_orphans", "made_by"),
     "registry.access": ("Access",),
+    "surroundings.emulation": ("check_emulation",),
+    "surroundings.limits": ("check_rootless_limits",),
     "transport": ("Transport",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
@@ -77,14 +99,22 @@ __all__ = [
     "Backend",
     "BackendContractError",
     "CommandError",
+    "CommandTimeoutError",
     "Container",
     "EngineError",
     "EngineInfo",
     "EngineOptions",
+    "Entry",
+    "Explanation",
+    "Extracted",
+    "Finding",
     "Image",
     "Job",
     "Layer",
     "Layers",
+    "Leftover",
+    "Mount",
+    "PlannedCommand",
     "RawLayer",
     "ReproducibilityError",
     "Result",
@@ -93,10 +123,18 @@ __all__ = [
     "Transport",
     "UnknownBackendError",
     "UsageError",
+    "check_emulation",
+    "check_rootless_limits",
+    "end_orphans",
+    "explain",
     "hookimpl",
+    "made_by",
     "process",
     "run_commit",
+    "run_extract",
     "save_root",
+    "space_finding",
+    "version_finding",
 ]
 
 

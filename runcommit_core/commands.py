@@ -79,12 +79,14 @@ def which_failed(error: CommandError, commands: Commands) -> CommandError:
         where = f"command {number} of {len(commands.texts)}: {_short(commands.texts[number - 1])}"
     else:
         return error
-    return CommandError(
+    found_out = CommandError(
         f"{error}\n  {where}",
         command_exit_code=error.command_exit_code,
         output=error.output,
         tip=error.tip,
     )
+    found_out.step = error.step
+    return found_out
 
 
 def _kinds(

@@ -24,6 +24,12 @@ def root(container: Container) -> SavedImage:
 
 
 @hookimpl(trylast=True)
+def deliver(reference: str) -> Image:
+    """Refuse: giving an image to the engine is the backend's to implement."""
+    raise UsageError(f"this backend loads no images into its engine, so not --load {reference}")
+
+
+@hookimpl(trylast=True)
 def extract(job: Job, saved: SavedImage) -> Layers:
     """Find the new layers by comparing diff_ids with the base's, and write the canonical one."""
     from runcommit_core.layer.extract import extract_layers

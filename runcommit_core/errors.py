@@ -9,6 +9,7 @@ EngineError                4  the engine failed, is missing or cannot be reached
 CommandError               5  the user's command ended with a code other than 0
 ArchiveError               6  an image or a layer is not what the spec says
 ReproducibilityError       7  two runs of one job gave different layers
+CommandTimeoutError      124  the user's command took longer than it may
 ======================  ====  =====================================================
 """
 
@@ -21,13 +22,19 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+TOLD = "\n  | "
+"""What stands before each line that an engine said."""
+
+
 class RuncommitError(Exception):
     """Everything that runcommit raises on purpose.
 
-    ``str()`` says what failed and where; ``tip``, where there is one, says what to do.
+    ``str()`` says what failed and where; ``tip``, where there is one, says what to do; ``step`` is
+    the step of the pipeline that raised it, empty outside of one.
     """
 
     exit_code = 1
+    step = ""
 
     def __init__(self, message: str, *, tip: str = "") -> None:
         super().__init__(message)
@@ -64,12 +71,9 @@ class EngineError(RuncommitError):
         output: str = "",
         tip: str = "",
     ) -> None:
-        lines = [message]
-        if argv:
-            lines.append(f"  command: {shlex.join(argv)}")
-        if output.strip():
-            lines += [f"  | {line}" for line in output.strip().splitlines()]
-        super().__init__("\n".join(lines), tip=tip)
+        command = f"\n  command: {shlex.join(argv)}" if argv else ""
+        told = "".join(f"{TOLD}{line}" for line in output.strip().splitlines())
+        super().__init__(f"{message}{command}{told}", tip=tip)
         self.argv = tuple(argv)
         self.returncode = returncode
         self.output = output
@@ -98,3 +102,13 @@ class ReproducibilityError(RuncommitError):
     """Two runs of the same job gave different layers."""
 
     exit_code = 7
+
+
+class CommandTimeoutError(RuncommitError):
+    """The user's command took longer than ``--timeout``; ``output`` is the end of what it said."""
+
+    exit_code = 124
+
+    def __init__(self, message: str, *, output: str = "", tip: str = "") -> None:
+        super().__init__(message, tip=tip)
+        self.output = output

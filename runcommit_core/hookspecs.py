@@ -11,15 +11,21 @@ from typing import TYPE_CHECKING, Protocol
 import pluggy
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from runcommit_core.doctor.findings import Finding
     from runcommit_core.model import (
         Container,
         EngineInfo,
         EngineOptions,
+        Entry,
         Image,
         Job,
         Layers,
+        Leftover,
         SavedImage,
     )
+    from runcommit_core.process import Completed
 
 PROJECT = "runcommit"
 
@@ -82,6 +88,63 @@ class Pipeline(Backend, Protocol):
 
         Optional: a backend without it cannot ``--verify``.  ``runcommit_core.save_root`` does it
         for every engine that can show a root as a folder.
+        """
+        ...
+
+    @hookspec(firstresult=True)
+    def rehearse(self, engine: EngineInfo, argv: Sequence[str]) -> Completed:
+        """Say how a command would end that a step starts, for ``--explain``.
+
+        Optional: only the steps of a backend that has it, and that starts processes through
+        ``runcommit_core.process`` alone, are rehearsed.  ``argv`` is the command, ``engine`` what
+        ``describe`` knows.  The imagined engine holds none of the job's images; where nothing
+        depends on the answer, an empty one will do.
+        """
+        ...
+
+    @hookspec(firstresult=True)
+    def diagnose(self, engine: EngineOptions) -> Sequence[Finding]:
+        """Look for what is wrong with the engine, or unusual, for ``runcommit doctor``.
+
+        Optional; called when ``describe`` has no problem to tell.  Must not change anything; the
+        job that is tried afterwards is no matter of this hook.
+        """
+        ...
+
+    @hookspec(firstresult=True)
+    def enter(self, job: Job, container: Container) -> Entry:
+        """Say how ``job.argv`` runs attached to a terminal, with what the container holds now.
+
+        Nothing is run here.  ``job.run`` is to hold as it did for the command.  Optional: a
+        backend without it takes neither ``--keep-on-failure`` nor ``--shell-on-failure``; one
+        with it has pushed the removal of the container on ``job.containers``.
+        """
+        ...
+
+    @hookspec(firstresult=True)
+    def leftovers(self, engine: EngineOptions, ids: Sequence[str]) -> Sequence[Leftover]:
+        """Find what the jobs of these ids left in the engine, in the order of its removal.
+
+        Each name that a job gives holds its id (``runcommit_core.made_by``).  Optional: without
+        it ``runcommit prune`` finds what killed jobs left in files alone.
+        """
+        ...
+
+    @hookspec(firstresult=True)
+    def base_copies(self, engine: EngineOptions) -> Sequence[Leftover]:
+        """Find the private copies of bases, by the names that ``load`` gave them.
+
+        Their removal must fail while a container needs them.  Optional: without it ``runcommit
+        prune`` leaves them alone.
+        """
+        ...
+
+    @hookspec(firstresult=True)
+    def deliver(self, job: Job, reference: str) -> Image:
+        """Bring the image that ``job.transport`` serves into the engine and call it ``reference``.
+
+        The name moves when the image is complete and not before; what bore it is not removed.
+        Optional: a backend without it cannot ``--load``.
         """
         ...
 

@@ -20,6 +20,7 @@ from runcommit_core.model import EngineOptions, Job, LayerOptions, RunOptions
 from runcommit_core.oci.config import run_defaults
 from runcommit_core.oci.model import BaseImage, BaseLayer
 from runcommit_core.oci.regions import digest_of_bytes
+from runcommit_core.progress import Progress, ignore
 from runcommit_core.transport import Mode, Transport
 
 if TYPE_CHECKING:
@@ -33,15 +34,19 @@ Locate = Callable[[BaseLayer], BaseLayer]
 
 def private_folder(cleanup: contextlib.ExitStack) -> Path:
     """A folder for the job alone, on disk rather than in memory unless TMPDIR says otherwise."""
-    parent = os.environ.get("TMPDIR") or (_ON_DISK if Path(_ON_DISK).is_dir() else None)
     try:
-        folder = Path(tempfile.mkdtemp(prefix="runcommit-", dir=parent))
+        folder = Path(tempfile.mkdtemp(prefix="runcommit-", dir=temporary_parent()))
     except OSError as error:
         raise UsageError(
             f"cannot make a temporary folder: {error}", tip="set TMPDIR to a folder on disk"
         ) from error
     cleanup.callback(shutil.rmtree, folder, ignore_errors=True)
     return folder
+
+
+def temporary_parent() -> str | None:
+    """Where the folders of jobs are made; None is wherever ``tempfile`` makes them."""
+    return os.environ.get("TMPDIR") or (_ON_DISK if Path(_ON_DISK).is_dir() else None)
 
 
 def to_stderr(chunk: bytes) -> None:
@@ -62,24 +67,28 @@ def new_job(
     output: Path,
     console: Callable[[bytes], None],
     cleanup: contextlib.ExitStack,
+    progress: Progress = ignore,
 ) -> Job:
     """A job on the empty base; ``rebase`` puts it on another."""
     empty = scratch_image()
     indexing = Indexing(cache_dir(), empty, located)
+    job_id = secrets.token_hex(6)
     return Job(
-        id=secrets.token_hex(6),
+        id=job_id,
         base=empty,
         argv=argv,
         run=run,
         layer=layer,
         engine=engine,
-        transport=_transport(empty, mode, folder, cleanup, located, indexing),
+        transport=_transport(empty, job_id, mode, folder, cleanup, located, indexing, progress),
         tree=indexing.tree,
         locate=located,
         folder=folder,
         output=output,
         console=console,
         cleanup=cleanup,
+        containers=cleanup,
+        progress=progress,
     )
 
 
@@ -92,7 +101,16 @@ def rebase(job: Job, base: BaseImage, *, locate: Locate, epoch: int | None) -> J
         job,
         base=base,
         locate=locate,
-        transport=_transport(base, job.transport.mode, job.folder, job.cleanup, locate, indexing),
+        transport=_transport(
+            base,
+            job.id,
+            job.transport.mode,
+            job.folder,
+            job.cleanup,
+            locate,
+            indexing,
+            job.progress,
+        ),
         tree=indexing.tree,
         layer=dataclasses.replace(job.layer, epoch=seconds),
         run=dataclasses.replace(
@@ -124,12 +142,21 @@ def scratch_image() -> BaseImage:
 
 def _transport(
     base: BaseImage,
+    job_id: str,
     mode: Mode,
     folder: Path,
     cleanup: contextlib.ExitStack,
     locate: Locate,
     indexing: Indexing,
+    progress: Progress,
 ) -> Transport:
     return Transport(
-        base, mode=mode, folder=folder, cleanup=cleanup, locate=locate, feeder=indexing.feeder
+        base,
+        job_id=job_id,
+        mode=mode,
+        folder=folder,
+        cleanup=cleanup,
+        locate=locate,
+        feeder=indexing.feeder,
+        progress=progress,
     )

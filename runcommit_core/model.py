@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, BinaryIO, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from runcommit_core.layer.exclusion import Exclusion
+from runcommit_core.progress import Progress, ignore
 
 if TYPE_CHECKING:
     import contextlib
@@ -31,13 +32,43 @@ class EngineOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Mount:
+    """What the run finds at ``target``, an absolute path in the container.
+
+    Whatever its ``kind``, an engine has to know only two: with a ``source`` it is a bind mount of
+    that path (absolute, without links, commas, colons or quotes), without one a tmpfs.  ``size``
+    in bytes (0: no limit of its own) and ``mode`` are the tmpfs's.  ``name`` is the id of a cache
+    or a secret.
+    """
+
+    kind: Literal["bind", "cache", "input", "secret", "tmpfs"]
+    target: str
+    source: str = ""
+    read_only: bool = False
+    size: int = 0
+    mode: int | None = None
+    name: str = ""
+
+    def words(self, *, tmpfs: str = "") -> list[str]:
+        """``--mount`` in docker's syntax; ``tmpfs`` stands after a tmpfs's own options."""
+        if self.source:
+            value = f"type=bind,source={self.source},target={self.target}"
+            return ["--mount", f"{value},readonly" if self.read_only else value]
+        size = f",tmpfs-size={self.size}" if self.size else ""
+        mode = f",tmpfs-mode={self.mode:o}" if self.mode is not None else ""
+        return ["--mount", f"type=tmpfs,target={self.target}{size}{mode}{tmpfs}"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions:
     """What holds for the run alone and never reaches the result.
 
     ``user`` is the base's own unless the caller chose another, ``workdir`` is empty unless he
     chose one (the private copy of the base has the base's); ``env`` comes on top of the base's;
     ``network`` None is the engine's default; ``flags`` are further words for the engine's run
-    command.
+    command.  ``mounts`` come in the order in which they are to be made.  ``memory`` in bytes and
+    ``cpus`` are limits, 0 is none; ``timeout`` in seconds, None is none.  ``platform`` is empty
+    where this machine runs the base's programs natively, else the base's.
     """
 
     env: Mapping[str, str] = field(default_factory=dict)
@@ -45,9 +76,19 @@ class RunOptions:
     workdir: str = ""
     network: str | None = None
     flags: tuple[str, ...] = ()
+    mounts: tuple[Mount, ...] = ()
+    memory: int = 0
+    cpus: float = 0.0
+    timeout: float | None = None
+    platform: str = ""
+
+    def limits(self) -> list[str]:
+        """``--memory`` and ``--cpus`` as words, for engines that spell them like docker."""
+        memory = ["--memory", f"{self.memory}b"] if self.memory else []
+        return memory + (["--cpus", f"{self.cpus:g}"] if self.cpus else [])
 
     def words(self, *, workdir: str = "--workdir") -> list[str]:
-        """All but ``flags`` as words of a command line, for engines that spell them like docker."""
+        """User, workdir, network and env as words, for engines that spell them like docker."""
         chosen = [(workdir, self.workdir), ("--user", self.user), ("--network", self.network)]
         words = [word for flag, value in chosen if value for word in (flag, value)]
         return words + [
@@ -60,7 +101,8 @@ class LayerOptions:
     """How the layer is written; ``epoch`` in seconds is SOURCE_DATE_EPOCH.
 
     ``mtime`` tells what becomes of times that differ from the base's: no later than the epoch, or
-    the epoch itself.  ``xattrs`` keeps ``user.*`` attributes, too.
+    the epoch itself.  ``xattrs`` keeps ``user.*`` attributes, too.  ``mount_points`` are targets
+    of the run's mounts, absolute: what engines make there is not in the layer.
     """
 
     epoch: int = 0
@@ -68,6 +110,7 @@ class LayerOptions:
     mtime: Literal["clamp", "set"] = "clamp"
     xattrs: bool = False
     excluded: Exclusion = field(default_factory=Exclusion)
+    mount_points: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +121,8 @@ class Job:
     executes; ``tree`` gives the base's merged tree, ``locate`` brings the bytes of one of its
     layers within reach; ``folder`` is private to the job and removed with it; ``output`` is where
     the layer goes (in ``folder`` where the user wants none); ``console`` takes what the command
-    says; whoever creates something pushes its undo on ``cleanup``.  The private copy
+    says, ``progress`` the events; whoever creates something pushes its undo on ``cleanup``,
+    or, for the container that the command runs in, on ``containers``.  The private copy
     of the base stays in the engine unless ``keep_base`` is false.
     """
 
@@ -95,6 +139,8 @@ class Job:
     output: Path
     console: Callable[[bytes], None]
     cleanup: contextlib.ExitStack
+    containers: contextlib.ExitStack
+    progress: Progress = ignore
     keep_base: bool = True
 
     @property
@@ -123,6 +169,33 @@ class Container:
     name: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """How to get into a container whose command has ended, as commands to be run in this order.
+
+    ``before`` makes what ``enter`` needs and ``after`` takes back what both made; ``enter`` runs
+    attached to the terminal.
+    """
+
+    before: tuple[tuple[str, ...], ...] = ()
+    enter: tuple[str, ...]
+    after: tuple[tuple[str, ...], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leftover:
+    """Something that a job left in its engine, or may leave there: the private copy of a base.
+
+    ``kind`` is one word such as ``container`` or ``image``; ``size`` is in bytes, None where the
+    engine does not tell.  ``remove`` takes it away and raises EngineError where it cannot.
+    """
+
+    kind: str
+    name: str
+    remove: Callable[[], object]
+    size: int | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class RawLayer:
     """A layer as the engine made it; ``open`` gives its uncompressed tar, seekable."""
@@ -147,13 +220,30 @@ class SavedImage:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredAs:
+    """How a compressed layer is stored: hash and size of the file, and what made these bytes.
+
+    ``media_type`` is OCI's; an image of docker's schema 2 has docker's for it.
+    """
+
+    digest: Digest
+    size: int
+    media_type: str
+    compressor: str
+
+
+@dataclass(frozen=True, slots=True)
 class Layer:
-    """A new layer: an uncompressed tar at ``path``, ``size`` bytes with the hash ``diff_id``."""
+    """A new layer: an uncompressed tar at ``path``, ``size`` bytes with the hash ``diff_id``.
+
+    In a result whose layers are compressed the file at ``path`` is as ``stored`` says.
+    """
 
     path: Path
     diff_id: DiffId
     size: int
     report: LayerReport
+    stored: StoredAs | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,9 +273,23 @@ class EngineInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutputImage:
-    """The complete image that was written."""
+    """A complete image that was written; ``kind`` is ``oci``, ``oci-archive``, ``docker-archive``.
+
+    ``manifest_digest`` is None for a docker-archive, where no manifest of the result's own goes.
+    """
 
     path: Path
+    kind: str
+    name: str | None
+    manifest_digest: Digest | None
+    config_digest: Digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedImage:
+    """The image that the engine has now under ``name``."""
+
+    name: str
     manifest_digest: Digest
     config_digest: Digest
 
@@ -195,19 +299,33 @@ class Result:
     """What ``run_commit`` returns.
 
     ``seconds`` per step, in the order in which they ran; ``transport`` is how the layer travelled:
-    ``upper``, ``registry`` or ``archive``.  ``describe`` asks the engine, which takes longer than
-    some jobs, for ``engine``.
+    ``upper``, ``registry`` or ``archive``, or ``cache`` where it did not; then ``backend`` and
+    ``engine`` are those of the run that filled the cache.  ``cache`` tells whether the result is
+    from there, was not there, or was not to be.  ``describe`` asks the engine, which takes longer
+    than some jobs, for ``engine``.  ``started`` and ``finished`` are seconds since 1970;
+    ``request`` is what was asked for, as the report tells it.
     """
 
+    id: str
+    started: int
+    finished: int
+    request: Mapping[str, Any]
     backend: str
     describe: Callable[[], EngineInfo]
     base: BaseImage
     layers: tuple[Layer, ...]
-    image: OutputImage | None
+    images: tuple[OutputImage, ...]
+    loaded: LoadedImage | None
     transport: str
     epoch: int
     seconds: Mapping[str, float]
     warnings: tuple[str, ...]
+    cache: Literal["hit", "miss", "off"] = "off"
+
+    @property
+    def image(self) -> OutputImage | None:
+        """The first of the complete images that were written."""
+        return self.images[0] if self.images else None
 
     @property
     def engine(self) -> EngineInfo:

@@ -1,26 +1,67 @@
-"""What a job leaves behind besides the layer: the complete image and the metadata."""
+"""What a job leaves behind: the layer's files, complete images in any form, the reports."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from runcommit_core.errors import UsageError
-from runcommit_core.model import Job, Layer, Layers, OutputImage, Result
+from runcommit_core.model import Job, Layer, Layers, OutputImage, Result, StoredAs
+from runcommit_core.oci.compress import UNCOMPRESSED, LayerCompression
 from runcommit_core.oci.config import result_config
-from runcommit_core.oci.mediatypes import OCI_LAYER
-from runcommit_core.oci.model import Digest
-from runcommit_core.oci.output import NewLayer, check_replaceable, write_layout
+from runcommit_core.oci.edits import DEFAULT_COMMENT
+from runcommit_core.oci.imageplace import ImagePlace, parse_image_place
+from runcommit_core.oci.mediatypes import layer_media_type
+from runcommit_core.oci.model import BaseLayer, Compression, Digest, FileRegion
+from runcommit_core.oci.output import (
+    NewLayer,
+    check_replaceable,
+    fill_layout,
+    manifest_of,
+    replace_layout,
+)
+from runcommit_core.oci.references import Kind
 from runcommit_core.oci.regions import digest_of_bytes
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from runcommit_core.oci.model import BaseImage
     from runcommit_core.staging import Staging
 
-METADATA_VERSION = 1
+    PathLike = str | os.PathLike[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A new layer as the outputs hold it, beside its plain tar: ``file`` has it for now."""
+
+    plain: Layer
+    file: Path
+    kind: Compression
+    facts: StoredAs | None = None
+
+    @property
+    def blob(self) -> NewLayer:
+        """The layer for a manifest."""
+        return NewLayer(
+            path=self.file,
+            diff_id=self.plain.diff_id,
+            digest=self.facts.digest if self.facts else Digest(self.plain.diff_id),
+            size=self.facts.size if self.facts else self.plain.size,
+            media_type=layer_media_type(self.kind),
+        )
+
+    @property
+    def as_base(self) -> BaseLayer:
+        """The layer as one of an image that can be read."""
+        blob = self.blob
+        region = FileRegion(self.file, 0, blob.size)
+        return BaseLayer(blob.diff_id, blob.digest, blob.size, blob.media_type, self.kind, region)
 
 
 class Targets:
@@ -29,45 +70,123 @@ class Targets:
     def __init__(
         self,
         staged: Staging,
-        layer: str | os.PathLike[str] | None,
-        image: str | os.PathLike[str] | None,
-        metadata: str | os.PathLike[str] | None,
+        layer: PathLike | None = None,
+        images: PathLike | Sequence[PathLike] | None = None,
+        *,
+        default: Kind = Kind.OCI,
+        metadata: PathLike | None = None,
+        provenance: PathLike | None = None,
+        compression: LayerCompression = UNCOMPRESSED,
     ) -> None:
         self._staged = staged
+        self._compression = compression
         self._layer = Path(layer) if layer else None
-        self.layer_file = staged.beside(self._layer) if self._layer else None
+        self._layer_file = staged.beside(self._layer) if self._layer else None
         self._report = staged.beside(Path(metadata)) if metadata else None
-        self.image = Path(image) if image else None
-        if self.image:
-            check_replaceable(self.image.resolve())
-            if self.image.resolve() in staged.places:
-                raise UsageError(f"cannot write {self.image}: it is the place of two outputs")
+        self._provenance = staged.beside(Path(provenance)) if provenance else None
+        self._images = [(place, self._open(place)) for place in _places(images, default)]
 
-    def place(self, layers: Layers) -> tuple[Layer, ...]:
-        """The layers at the places where they will be."""
-        if not self._layer:
-            return layers.layers
-        if [layer.path for layer in layers] == [self.layer_file]:
-            return (dataclasses.replace(layers.layers[0], path=self._layer),)
-        return tuple(
-            self._copied(layer, numbered(self._layer, number))
+    @property
+    def layer_file(self) -> Path | None:
+        """Where the job may write its only layer itself."""
+        return None if self._compression.level else self._layer_file
+
+    @property
+    def has_images(self) -> bool:
+        return bool(self._images)
+
+    @property
+    def told(self) -> bool:
+        """Whether a report is to be written, which takes the engine's description."""
+        return bool(self._report or self._provenance)
+
+    def store(self, layers: Layers, folder: Path) -> list[Stored]:
+        """The layers in the form in which the outputs have them; ``folder`` takes files."""
+        only = len(layers) == 1
+        return [
+            self._stored(layer, numbered(folder / "stored", number), only=only)
             for number, layer in enumerate(layers, start=1)
+        ]
+
+    def place(self, stored: Sequence[Stored]) -> tuple[Layer, ...]:
+        """The layers at the places where they will be."""
+        return tuple(
+            dataclasses.replace(one.plain, path=self._placed(one, number), stored=one.facts)
+            for number, one in enumerate(stored, start=1)
         )
 
+    def write_images(
+        self,
+        job: Job,
+        stored: Sequence[Stored],
+        config: bytes,
+        annotations: Mapping[str, str],
+    ) -> tuple[OutputImage, ...]:
+        """Write the complete image in every form that was asked for."""
+        if not self._images:
+            return ()
+        base = dataclasses.replace(job.base, layers=tuple(map(job.locate, job.base.layers)))
+        written = []
+        for place, path in self._images:
+            try:
+                digest = _write_image(place, path, base, stored, config, annotations)
+            except OSError as error:
+                raise UsageError(f"cannot write the image {place.path}: {error}") from error
+            written.append(
+                OutputImage(
+                    path=place.path,
+                    kind=place.kind.value,
+                    name=place.name,
+                    manifest_digest=digest,
+                    config_digest=digest_of_bytes(config),
+                )
+            )
+        return tuple(written)
+
     def publish(self, result: Result) -> None:
-        """Write the report and rename everything to its place."""
+        """Write the reports and rename everything to its place."""
         if self._report:
+            from runcommit_core.report import write_metadata
+
             write_metadata(self._report, result)
+        if self._provenance:
+            from runcommit_core.provenance import write_provenance
+
+            write_provenance(self._provenance, result)
         self._staged.publish()
 
-    def _copied(self, layer: Layer, place: Path) -> Layer:
-        shutil.copyfile(layer.path, self._staged.beside(place))
-        return dataclasses.replace(layer, path=place)
+    def _open(self, place: ImagePlace) -> Path:
+        if place.kind is not Kind.OCI:
+            return self._staged.beside(place.path)
+        check_replaceable(place.path.resolve())
+        return self._staged.folder(place.path, replace_layout)
+
+    def _stored(self, layer: Layer, file: Path, *, only: bool) -> Stored:
+        if not self._compression.level:
+            return Stored(layer, layer.path, Compression.NONE)
+        from runcommit_core.oci.compress import compress_file
+
+        file = self._layer_file if only and self._layer_file else file
+        done = compress_file(layer.path, file, self._compression)
+        kind = self._compression.kind
+        facts = StoredAs(done.digest, done.size, layer_media_type(kind), done.compressor)
+        return Stored(layer, file, kind, facts)
+
+    def _placed(self, one: Stored, number: int) -> Path:
+        if not self._layer:
+            return one.plain.path
+        if one.file == self._layer_file:
+            return self._layer
+        place = numbered(self._layer, number)
+        shutil.copyfile(one.file, self._staged.beside(place))
+        return place
 
 
 def numbered(place: Path, number: int) -> Path:
     """Where one of several layers goes: ``layer.tar`` stands for ``layer.1.tar`` and so on."""
-    return place.with_name(f"{place.stem}.{number}{place.suffix}")
+    packed = place.suffixes[-2:-1] == [".tar"]
+    suffix = "".join(place.suffixes[-2:]) if packed else place.suffix
+    return place.with_name(f"{place.name.removesuffix(suffix)}.{number}{suffix}")
 
 
 def extended_config(config: bytes, layers: Layers, epoch: int, history: str) -> bytes:
@@ -77,73 +196,45 @@ def extended_config(config: bytes, layers: Layers, epoch: int, history: str) -> 
         layers=[layer.diff_id for layer in layers],
         created=epoch,
         created_by=history,
-        comment="runcommit",
+        comment=DEFAULT_COMMENT,
     )
 
 
-def write_image(place: Path, job: Job, layers: Layers, config: bytes) -> OutputImage:
-    """Write the base's layers and the new ones as an OCI layout under ``config``."""
-    base = dataclasses.replace(job.base, layers=tuple(map(job.locate, job.base.layers)))
-    written = write_layout(place, base, [_as_blob(layer) for layer in layers], config, name=None)
-    return OutputImage(
-        path=place,
-        manifest_digest=written.manifest_digest,
-        config_digest=digest_of_bytes(config),
-    )
+def _places(images: PathLike | Sequence[PathLike] | None, default: Kind) -> list[ImagePlace]:
+    if not images:
+        return []
+    single = isinstance(images, (str, os.PathLike))
+    given: Iterable[PathLike] = [images] if single else images  # type: ignore[list-item,assignment]
+    return [parse_image_place(each, default) for each in given]
 
 
-def write_metadata(path: Path, result: Result) -> None:
-    """Write the report of a job as JSON; the schema's number is ``schema_version``."""
-    path.write_text(json.dumps(metadata(result), indent=2, ensure_ascii=False) + "\n")
+def _write_image(
+    place: ImagePlace,
+    path: Path,
+    base: BaseImage,
+    stored: Sequence[Stored],
+    config: bytes,
+    annotations: Mapping[str, str],
+) -> Digest | None:
+    """Write one image; the digest of the manifest that it has, if it has the result's own."""
+    from runcommit_core.oci.dockertar import archive_stream, layout_archive_stream
+
+    blobs = [one.blob for one in stored]
+    if place.kind is Kind.OCI:
+        return fill_layout(
+            path, base, blobs, config, name=place.name, annotations=annotations
+        ).manifest_digest
+    if place.kind is Kind.OCI_ARCHIVE:
+        manifest = manifest_of(base, blobs, config, annotations)
+        layers = [*base.layers, *(one.as_base for one in stored)]
+        _spool(path, layout_archive_stream(manifest, config, layers, name=place.name))
+        return digest_of_bytes(manifest)
+    plain = [Stored(one.plain, one.plain.path, Compression.NONE).as_base for one in stored]
+    _spool(path, archive_stream(config, [*base.layers, *plain], name=place.name))
+    return None
 
 
-def metadata(result: Result) -> dict[str, Any]:
-    """The report of a job; sizes in bytes, times in seconds."""
-    engine = result.engine  # each look may ask the engine anew
-    return {
-        "schema_version": METADATA_VERSION,
-        "base": {
-            "reference": result.base.name,
-            "config_digest": result.base.config_digest,
-            "manifest_digest": result.base.manifest_digest,
-            "diff_ids": list(result.base.diff_ids),
-        },
-        "layers": [_layer(layer) for layer in result.layers],
-        "image": None
-        if result.image is None
-        else {
-            "path": os.fspath(result.image.path),
-            "manifest_digest": result.image.manifest_digest,
-            "config_digest": result.image.config_digest,
-        },
-        "source_date_epoch": result.epoch,
-        "backend": result.backend,
-        "engine": {
-            "name": engine.name,
-            "version": engine.version,
-            "storage": engine.storage,
-            "rootless": engine.rootless,
-        },
-        "transport": result.transport,
-        "seconds": {step: round(seconds, 4) for step, seconds in result.seconds.items()},
-        "warnings": list(result.warnings),
-    }
-
-
-def _layer(layer: Layer) -> dict[str, Any]:
-    return {
-        "diff_id": layer.diff_id,
-        "digest": layer.diff_id,
-        "size": layer.size,
-        "media_type": OCI_LAYER,
-    }
-
-
-def _as_blob(layer: Layer) -> NewLayer:
-    return NewLayer(
-        path=layer.path,
-        diff_id=layer.diff_id,
-        digest=Digest(layer.diff_id),
-        size=layer.size,
-        media_type=OCI_LAYER,
-    )
+def _spool(path: Path, chunks: Iterator[bytes]) -> None:
+    with path.open("wb") as file:
+        for chunk in chunks:
+            file.write(chunk)

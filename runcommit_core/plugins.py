@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import importlib.util
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -13,6 +14,7 @@ from runcommit_core import core_steps
 from runcommit_core.errors import BackendContractError, UnknownBackendError
 from runcommit_core.hookspecs import PROJECT, REQUIRED_STEPS, Pipeline
 from runcommit_core.model import EngineInfo, EngineOptions
+from runcommit_core.version import is_installed, version
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -44,7 +46,18 @@ def installed() -> list[Installed]:
         )
         for point in importlib.metadata.entry_points(group=GROUP)
     ]
+    if not is_installed():
+        found += _unpacked()
     return sorted(found, key=lambda item: (_rank(item.name), item.name, item.distribution))
+
+
+def _unpacked() -> list[Installed]:
+    """The built-in backends of a runcommit that runs from its sources, without entry points."""
+    return [
+        Installed(name, "runcommit", version(), importlib.metadata.EntryPoint(name, module, GROUP))
+        for name in AUTO_ORDER
+        if importlib.util.find_spec(module := f"runcommit_{name}")
+    ]
 
 
 def find_backend(name: str) -> object:
@@ -91,6 +104,17 @@ def pipeline(backend: object, name: str, plugins: Iterable[object] = ()) -> Pipe
             tip="mark a function of that name with runcommit_core.hookimpl",
         )
     return cast("Pipeline", manager.hook)
+
+
+def implements(steps: Pipeline, step: str) -> bool:
+    """Whether a backend or plugin has this optional step, and not only the core's refusal."""
+    implementations = getattr(steps, step).get_hookimpls()
+    return any(each.plugin is not core_steps for each in implementations)
+
+
+def provides(steps: Pipeline, step: str) -> bool:
+    """Whether the backend of this pipeline, or a plugin, implements an optional step."""
+    return bool(getattr(steps, step).get_hookimpls())
 
 
 def choose_backend(wanted: str | object, engine: EngineOptions) -> tuple[str, object]:

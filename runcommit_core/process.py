@@ -9,21 +9,31 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import logging
 import os
 import re
+import select
 import shlex
 import signal
 import subprocess
 import threading
+import time
+from collections.abc import Callable, Iterable
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, BinaryIO, cast
 
-from runcommit_core.errors import CommandError, EngineError, UsageError
+from runcommit_core.errors import (
+    CommandError,
+    CommandTimeoutError,
+    EngineError,
+    UsageError,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 log = logging.getLogger("runcommit")
 
@@ -33,8 +43,15 @@ TAIL_BYTES = 16 * 1024
 GRACE_SECONDS = 10.0
 """How long an interrupted engine command may take to end before it is killed."""
 
+_ORPHAN_GRACE_SECONDS = 2.0
+"""The same for what a killed runcommit left, whose work nobody waits for."""
+
 _CHUNK = 64 * 1024
 
+_EXIT_TIPS = {
+    126: "126 is what a shell says of a file that it may not execute",
+    127: "127 is what a shell says of a program that is not there: is it in the base's PATH?",
+}
 _INSTALL = "install the engine, or name its program with --engine-path"
 _START_TIPS = {
     errno.ENOENT: _INSTALL,
@@ -58,6 +75,22 @@ class Completed:
     @property
     def words(self) -> str:
         return self.errors if self.errors.strip() else self.output
+
+
+Rehearsal = Callable[[tuple[str, ...], Iterable[bytes] | None], Completed]
+"""What stands in for processes: it is given a command, and what would be streamed to it."""
+
+_rehearsal: ContextVar[Rehearsal | None] = ContextVar("rehearsal", default=None)
+
+
+@contextlib.contextmanager
+def rehearsed(rehearsal: Rehearsal) -> Iterator[None]:
+    """Start no process in this block, in this thread: ``rehearsal`` says how each would end."""
+    token = _rehearsal.set(rehearsal)
+    try:
+        yield
+    finally:
+        _rehearsal.reset(token)
 
 
 def output(
@@ -85,6 +118,8 @@ def attempt(
 
     Raises EngineError only when the program cannot be started.
     """
+    if rehearsal := _rehearsal.get():
+        return rehearsal(argv, stdin)
     fed = subprocess.PIPE if stdin is not None else subprocess.DEVNULL
     with _running(argv, env, subprocess.PIPE, subprocess.PIPE, stdin=fed) as process:
         errors = _Collector(_pipe(process.stderr))
@@ -101,22 +136,51 @@ def attached(
     *argv: str,
     console: Callable[[bytes], None],
     env: Mapping[str, str] | None = None,
+    timeout: float | None = None,
+    end: Sequence[str] = (),
 ) -> Completed:
     """Run a command whose output belongs to the user: all of it goes to ``console``, live.
 
     Both streams come interleaved as they were written; ``output`` of the result is the end of
-    it (TAIL_BYTES).
+    it (TAIL_BYTES).  After ``timeout`` seconds the command ``end`` makes an end of it, if there is
+    one, and CommandTimeoutError is raised.
     """
+    if rehearsal := _rehearsal.get():
+        return rehearsal(argv, None)
     tail = bytearray()
     with _running(argv, env, subprocess.PIPE, subprocess.STDOUT) as process:
         descriptor = _pipe(process.stdout).fileno()
-        while chunk := os.read(descriptor, _CHUNK):
+        in_time = _deadline(descriptor, timeout)
+        while in_time():
+            if not (chunk := os.read(descriptor, _CHUNK)):
+                break
             console(chunk)
             tail += chunk
             del tail[:-TAIL_BYTES]
+        else:
+            if end:
+                attempt(*end)
+            raise CommandTimeoutError(
+                f"the command did not end within {timeout:g} s", output=_text(bytes(tail))
+            )
         returncode = process.wait()
     log.debug("exit code %d: %s", returncode, argv[0])
     return Completed(tuple(argv), returncode, _text(bytes(tail)), "")
+
+
+def _deadline(descriptor: int, timeout: float | None) -> Callable[[], bool]:
+    """What waits for something to read, and says whether it came before the time was over."""
+    if timeout is None:
+        return lambda: True
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    end = time.monotonic() + timeout
+
+    def in_time() -> bool:
+        left = end - time.monotonic()
+        return left > 0 and bool(poll.poll(left * 1000))
+
+    return in_time
 
 
 @contextlib.contextmanager
@@ -125,6 +189,9 @@ def streaming(*argv: str, env: Mapping[str, str] | None = None) -> Iterator[Bina
 
     Leaving the block reads what is left, so that the engine can finish; EngineError if it fails.
     """
+    if rehearsal := _rehearsal.get():
+        yield io.BytesIO(rehearsal(argv, None).output.encode())
+        return
     with _running(argv, env, subprocess.PIPE, subprocess.PIPE) as process:
         errors = _Collector(_pipe(process.stderr))
         stream = _pipe(process.stdout)
@@ -156,23 +223,85 @@ def undo(*argv: str, env: Mapping[str, str] | None = None) -> None:
     has to remove it.
     """
     try:
-        completed = attempt(*argv, env=env)
+        remove(*argv, env=env)
     except EngineError as error:
-        log.warning("could not clean up: %s", error)
-        return
-    if completed.returncode and not _already_gone(completed.words):
-        log.warning("could not clean up: %s\n%s", shlex.join(argv), completed.words.strip())
+        _failed_undos.append(tuple(argv))
+        started = error.returncode is not None
+        what = f"{shlex.join(argv)}\n{error.output.strip()}" if started else error
+        log.warning("could not clean up: %s", what)
+
+
+def remove(*argv: str, env: Mapping[str, str] | None = None) -> None:
+    """Run a command that takes something away; what is gone already is as good as that.
+
+    Raises EngineError.
+    """
+    completed = attempt(*argv, env=env)
+    if not _already_gone(completed.words):
+        checked(completed)
+
+
+_failed_undos: list[tuple[str, ...]] = []
+
+
+def failed_undos() -> int:
+    """How many commands of :func:`undo` have failed in this process so far."""
+    return len(_failed_undos)
+
+
+def interactive(*argv: str) -> int:
+    """Run a command that the user talks to at the terminal; its exit code.
+
+    It belongs to the terminal's foreground, as we do, so a Ctrl-C there is for it and must not
+    end us.  What it says goes where our standard error goes: standard output is for results.
+    Raises EngineError when the program cannot be started.
+    """
+    log.debug("%s", shlex.join(argv))
+    with _undisturbed_terminal():
+        try:
+            process = subprocess.Popen(argv, stdin=0, stdout=2, stderr=2, env=environment())
+        except OSError as error:
+            raise EngineError(f"cannot start {argv[0]}: {error.strerror}", argv=argv) from error
+        try:
+            return process.wait()
+        except BaseException:
+            process.terminate()
+            process.wait()
+            raise
+
+
+@contextlib.contextmanager
+def _undisturbed_terminal() -> Iterator[None]:
+    """Leave Ctrl-C to somebody else, and the terminal as it was found."""
+    import termios
+
+    settings = termios.tcgetattr(0)
+    ours = threading.current_thread() is threading.main_thread()
+    handlers = {
+        number: signal.signal(number, lambda *_: None)  # a process inherits what is ignored
+        for number in (signal.SIGINT, signal.SIGQUIT)
+        if ours
+    }
+    try:
+        yield
+    finally:
+        termios.tcsetattr(0, termios.TCSADRAIN, settings)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 def failure(argv: Sequence[str], returncode: int, words: str) -> EngineError:
     """The EngineError for an engine's command that ended with ``returncode``."""
     how = f"signal {-returncode}" if returncode < 0 else f"exit code {returncode}"
     verb = next((word for word in argv[1:] if not word.startswith("-")), "")
+    from runcommit_core.cures import cure_for
+
     return EngineError(
         f"{Path(argv[0]).name} {verb} failed with {how}".replace("  ", " "),
         argv=argv,
         returncode=returncode,
         output=words,
+        tip=cure_for(words),
     )
 
 
@@ -183,6 +312,7 @@ def command_failure(completed: Completed, *, code: int = 0, reason: str = "") ->
         f"the command failed with exit code {code}{reason}",
         command_exit_code=code,
         output=completed.output,
+        tip=_EXIT_TIPS.get(code, ""),
     )
 
 
@@ -206,7 +336,7 @@ def _running(
             stdin=stdin,
             stdout=stdout,
             stderr=stderr,
-            env=dict(env) if env is not None else None,
+            env=dict(env) if env is not None else environment(),
             start_new_session=True,
             bufsize=0 if stdout == subprocess.PIPE and stderr == subprocess.STDOUT else -1,
         )
@@ -231,6 +361,24 @@ def _running(
                     stream.close()
 
 
+_withheld: list[str] = []
+
+
+@contextlib.contextmanager
+def withheld(variable: str) -> Iterator[None]:
+    """Keep a variable of ours, which holds a secret, out of the engines' environments."""
+    _withheld.append(variable)
+    try:
+        yield
+    finally:
+        _withheld.remove(variable)
+
+
+def environment() -> dict[str, str]:
+    """Our own environment, as engines inherit it when nobody says what they have."""
+    return {name: value for name, value in os.environ.items() if name not in _withheld}
+
+
 def _end(process: Running) -> None:
     if process.poll() is None:
         _signal_group(process, signal.SIGTERM)
@@ -244,6 +392,24 @@ def _end(process: Running) -> None:
 def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, number)
+
+
+def end_session(leader: int) -> None:
+    """End what an earlier runcommit started: the leader of a session, and its process group."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(leader, signal.SIGTERM)
+        end = time.monotonic() + _ORPHAN_GRACE_SECONDS
+        while _runs(leader) and time.monotonic() < end:
+            time.sleep(0.02)
+        os.killpg(leader, signal.SIGKILL)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state != "Z"
 
 
 class _Collector:

@@ -6,12 +6,12 @@ import contextlib
 import dataclasses
 import itertools
 import logging
-import secrets
+import shutil
 import time
 from typing import TYPE_CHECKING
 
 from runcommit_core.errors import CommandError, ReproducibilityError
-from runcommit_core.job import private_folder, rebase
+from runcommit_core.job import rebase
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -48,10 +48,12 @@ def check(job: Job, first: Layers, again: Callable[[Job], Layers]) -> None:
 
 
 def _once_more(job: Job, cleanup: contextlib.ExitStack) -> Job:
-    folder = private_folder(cleanup)
+    folder = job.folder / "again"
+    folder.mkdir()
+    cleanup.callback(shutil.rmtree, folder, ignore_errors=True)
     renamed = dataclasses.replace(
         job,
-        id=secrets.token_hex(6),
+        id=f"{job.id}-again",
         folder=folder,
         output=folder / "layer.tar",
         console=_silent,
@@ -73,7 +75,7 @@ def _wait_for_another_second() -> None:
 def _failed(error: CommandError) -> ReproducibilityError:
     said = [f"  | {line}" for line in error.output.strip().splitlines()[-SHOWN:]]
     message = f"the job succeeded, but not when it was run again: {error}"
-    return ReproducibilityError("\n".join([message, *said]))
+    return ReproducibilityError("\n".join([message, *said]), tip=error.tip)
 
 
 def _different(first: Layers, second: Layers, folder: Path) -> ReproducibilityError:

@@ -52,6 +52,6 @@ def _part(job: Job, base: BaseImage, number: int, single: Commands) -> Job:
         id=f"{job.id}-{number}",
         argv=single.argv,
         output=job.folder / f"layer-{number}.tar",
-        keep_base=number == 0,
+        keep_base=job.keep_base and number == 0,
     )
     return rebase(part, base, locate=job.locate, epoch=job.layer.epoch)

@@ -5,13 +5,30 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import shutil
 from typing import TYPE_CHECKING
 
 from runcommit_core.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator
     from pathlib import Path
+
+
+_TOKEN = secrets.token_hex(6)
+
+PREFIX = ".runcommit-"
+"""How the names of all unfinished outputs begin."""
+
+
+def mark() -> str:
+    """What the names of this process's unfinished outputs have in common, and no other's."""
+    return f"{_TOKEN}{os.getpid():x}"
+
+
+def staged_name() -> str:
+    """A name for an unfinished output, by which ``runcommit prune`` finds it in its folder."""
+    return f"{PREFIX}{mark()}-{secrets.token_hex(8)}"
 
 
 class Staging:
@@ -19,6 +36,7 @@ class Staging:
 
     def __init__(self) -> None:
         self._pending: dict[Path, Path] = {}
+        self._folders: dict[Path, tuple[Path, Callable[[Path, Path], None]]] = {}
 
     def beside(self, place: Path) -> Path:
         """A path to write instead of ``place``, in the same folder; links are followed.
@@ -36,15 +54,25 @@ class Staging:
         if target.exists() and not target.is_file():
             what = "a folder" if target.is_dir() else "no regular file"
             raise UsageError(f"cannot write {place}: it is {what}")
-        if target in self._pending:
-            raise UsageError(f"cannot write {place}: it is the place of two outputs")
-        path = folder / f".runcommit-{secrets.token_hex(8)}"
+        self._refuse_second(target, place)
+        path = folder / staged_name()
         self._pending[target] = path
+        return path
+
+    def folder(self, place: Path, put: Callable[[Path, Path], None]) -> Path:
+        """A path to make a folder at instead of ``place``; ``put(place, path)`` replaces the one.
+
+        Raises UsageError when ``place`` was asked for before.
+        """
+        target = _target(place)
+        self._refuse_second(target, place)
+        path = target.with_name(staged_name())
+        self._folders[target] = (path, put)
         return path
 
     @property
     def places(self) -> Collection[Path]:
-        return self._pending.keys()
+        return self._pending.keys() | self._folders.keys()
 
     def publish(self) -> None:
         """Rename what was written; what was not written takes an older file's place away.
@@ -57,10 +85,19 @@ class Staging:
             else:
                 place.unlink(missing_ok=True)
         self._pending.clear()
+        for place, (path, put) in self._folders.items():
+            put(place, path)
+        self._folders.clear()
 
     def discard(self) -> None:
         for path in self._pending.values():
             path.unlink(missing_ok=True)
+        for path, _ in self._folders.values():
+            shutil.rmtree(path, ignore_errors=True)
+
+    def _refuse_second(self, target: Path, place: Path) -> None:
+        if target in self.places:
+            raise UsageError(f"cannot write {place}: it is the place of two outputs")
 
 
 def _target(place: Path) -> Path:

@@ -7,22 +7,24 @@ the metadata.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from runcommit_core.errors import EngineError, UsageError
-from runcommit_core.registry.served import claims, private_image
+from runcommit_core.progress import Meter, Progress, ignore, metered, metered_stream
+from runcommit_core.registry.served import claims, private_image, result_image
 
 if TYPE_CHECKING:
-    import contextlib
     from collections.abc import Callable, Iterator
 
     from runcommit_core.model import SavedImage
     from runcommit_core.oci.model import BaseImage, BaseLayer, DiffId
     from runcommit_core.registry.access import Access
     from runcommit_core.registry.endpoint import Endpoint, Feeder
+    from runcommit_core.registry.served import ServedImage
 
 log = logging.getLogger("runcommit")
 
@@ -54,20 +56,25 @@ class Transport:
         self,
         base: BaseImage,
         *,
+        job_id: str,
         mode: Mode,
         folder: Path,
         cleanup: contextlib.ExitStack,
         locate: Callable[[BaseLayer], BaseLayer],
         feeder: Callable[[BaseLayer], Feeder | None],
+        progress: Progress = ignore,
+        image: ServedImage | None = None,
     ) -> None:
         self._base = base
+        self._job_id = job_id
         self.mode = mode
         self._folder = folder
         self._cleanup = cleanup
         self._locate = locate
         self._feeder = feeder
+        self._progress = progress
         self._endpoint: Endpoint | None = None
-        self._image = private_image(base)
+        self._image = image or private_image(base)
         self.used = ""
 
     @property
@@ -103,7 +110,7 @@ class Transport:
                 self._give_up("pull from", error)
             else:
                 return
-        load(self._archive())
+        load(metered(self._archive(), Meter(self._progress, "to engine", "archive")))
 
     def upper(self, find: Callable[[], str]) -> Path | None:
         """The container's upper directory, where it can serve instead of a commit.
@@ -158,12 +165,42 @@ class Transport:
         self.used = "archive"
         try:
             spooled = from_archive(
-                save, self._folder, known_blobs=claims(self._base), known=self._base.diff_ids
+                lambda: self._metered(save),
+                self._folder,
+                known_blobs=claims(self._base),
+                known=self._base.diff_ids,
             )
         except EngineError as error:
             _raise_marker(error)
             raise
         return _saved_image(spooled)
+
+    @contextlib.contextmanager
+    def _metered(
+        self, save: Callable[[], contextlib.AbstractContextManager[BinaryIO]]
+    ) -> Iterator[BinaryIO]:
+        with (
+            save() as stream,
+            metered_stream(stream, self._progress, "from engine", "archive") as counted,
+        ):
+            yield counted
+
+    def serving(self, result: BaseImage, *, name: str) -> Transport:
+        """The same ways for another image, which ``deliver`` brings into the engine.
+
+        Where it comes as an archive the engine holds it under ``name``.
+        """
+        return Transport(
+            result,
+            job_id=self._job_id,
+            mode=self.mode,
+            folder=self._folder,
+            cleanup=self._cleanup,
+            locate=self._locate,
+            feeder=lambda _: None,
+            progress=self._progress,
+            image=result_image(result, name),
+        )
 
     def _archive(self) -> Iterator[bytes]:
         from runcommit_core.oci.dockertar import archive_stream
@@ -182,9 +219,11 @@ class Transport:
                 Endpoint(
                     self._folder,
                     self._image,
+                    job_id=self._job_id,
                     claimed=claims(self._base),
                     locate=self._locate,
                     feeder=self._feeder,
+                    progress=self._progress,
                 )
             )
         return self._endpoint

@@ -4,7 +4,7 @@
 packages=(
   podman buildah docker.io skopeo umoci runc crun
   fuse-overlayfs slirp4netns uidmap netavark aardvark-dns catatonit iptables nftables iproute2
-  busybox-static debootstrap libfaketime python3-venv git ca-certificates
+  busybox-static debootstrap docker-registry libfaketime patchelf python3-venv git ca-certificates
 )
 # Debian 13 split the client from the daemon.
 if command -v apt-cache >/dev/null && apt-cache show docker-cli >/dev/null 2>&1; then packages+=(docker-cli); fi
@@ -87,6 +87,24 @@ make_venv() {
     say "making the virtual environment"
     fill_venv || die "pip could not fill $PWD/$venv"
     printf '%s\n' "$wanted" >"$stamp"
+  fi
+  exec {lock}<&-
+}
+
+# Without a Bazel its tests fail; all others can go on.
+make_bazel() {
+  local prefix=.bazel stamp=.bazel/made-from wanted lock
+  wanted="$PWD $(sha256sum <tests/bazel_prefix.py)"
+  [[ -z ${RUNCOMMIT_BAZEL:-} ]] || return 0
+  exec {lock}<.
+  flock "$lock"
+  if [[ $(cat "$stamp" 2>/dev/null) != "$wanted" ]]; then
+    say "making a Bazel in $prefix (150 MB of Debian's packages)"
+    if "$venv/bin/python" -m tests.bazel_prefix "$prefix" >&2; then
+      printf '%s\n' "$wanted" >"$stamp"
+    else
+      say "runcommit: there is no Bazel, so its tests will fail"
+    fi
   fi
   exec {lock}<&-
 }

@@ -9,6 +9,8 @@ them out.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import functools
 import secrets
 import shutil
 from pathlib import Path
@@ -16,13 +18,35 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests import bases
+from tests import bases, bazels
 from tests.hosts import SPECS, Host, HostSpec, session
+from tests.options_table import record, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.bases import Base
+    from tests.bazels import Workspace
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--options-table", metavar="FILE", help="write which options worked on which host"
+    )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    report = yield
+    if report.when == "call":
+        record.settle(passed=report.passed)
+    return report
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if path := session.config.getoption("--options-table"):
+        text = table(record.codes, [spec.name for spec in SPECS])
+        (session.config.invocation_params.dir / path).write_text(text)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -55,7 +79,8 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 @pytest.fixture(scope="session")
 def host(request: pytest.FixtureRequest) -> Host:
-    return session().hosts[request.param]
+    found = session().hosts[request.param]
+    return dataclasses.replace(found, observe=functools.partial(record.add, found.name))
 
 
 @pytest.fixture(autouse=True)
@@ -105,3 +130,25 @@ def debian_base(_bases: Path) -> Base:
     base = bases.debian(_bases / "debian", _bases / "debian-root")
     shutil.rmtree(_bases / "debian-root")
     return base
+
+
+@pytest.fixture(scope="session")
+def bazel_folder() -> Iterator[Path]:
+    """Where Bazel works: on a real disk, readable for every user."""
+    with _folder(Path("/var/tmp"), 0o755) as folder:
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def bazel_workspace(bazel_folder: Path) -> Iterator[Workspace]:
+    """The tests' Bazel workspace; tests of all files share its server and what is built."""
+    with bazels.workspace(bazel_folder / "root") as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def rootless_workspace() -> Iterator[Workspace]:
+    """A workspace of the unprivileged user's, with a server that runs as that user."""
+    host = next(host for host in session().hosts.values() if host.rootless)
+    with _folder(session().shared, 0o777) as folder, bazels.workspace(folder, host) as made:
+        yield made

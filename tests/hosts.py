@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 VARIABLE = "RUNCOMMIT_TEST_HOSTS"
 
@@ -63,6 +63,7 @@ class Host:
     home: str
     containers: str
     env: Mapping[str, str]
+    observe: Callable[[list[str], int], None] = lambda _arguments, _returncode: None
 
     @property
     def name(self) -> str:
@@ -123,7 +124,9 @@ class Host:
 
     def runcommit(self, *arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
         """Run the installed command line (rootless: from the wheel) with this host's backend."""
-        return self.run(Path(self.python).with_name("runcommit"), *arguments, **options)
+        done = self.run(Path(self.python).with_name("runcommit"), *arguments, **options)
+        self.observe([str(argument) for argument in arguments], done.returncode)
+        return done
 
     def leftovers(self) -> set[str]:
         """The ids of all containers, finished ones and buildah's working containers included."""

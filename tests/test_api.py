@@ -24,7 +24,7 @@ from runcommit_core import (
     run_commit,
 )
 from runcommit_core.oci.base import open_base
-from runcommit_core.outputs import metadata
+from runcommit_core.report import metadata
 from runcommit_core.testing import bases, scratch
 from runcommit_core.testing.bench import content, image_config
 from tests import canned, images
@@ -115,8 +115,8 @@ def test_metadata_says_what_the_result_says(base: str, out: Path):
     }
     assert [item["diff_id"] for item in told["layers"]] == [result.layers[0].diff_id]
     assert told["layers"][0]["size"] == (out / "layer.tar").stat().st_size
-    assert told["image"]["path"] == str(out / "image")
-    assert told["image"]["config_digest"] == result.image.config_digest
+    assert told["images"][0]["path"] == str(out / "image")
+    assert told["images"][0]["config_digest"] == result.image.config_digest
     assert told["source_date_epoch"] == CREATED
     assert told["backend"] == "canned"
     assert told["engine"]["version"] == "1.2"

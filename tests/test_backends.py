@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+import json
 from typing import TYPE_CHECKING
 
 import pytest
 
 from runcommit_core.testing import BackendContract, Bench
+from tests.options_table import record
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,6 +21,10 @@ LIST_IMAGES = {
     "podman": ("podman", "images", "--all", "--format", "{{.Repository}}:{{.Tag}} {{.Id}}"),
     "buildah": ("buildah", "images", "--all", "--format", "{{.Name}}:{{.Tag}} {{.ID}}"),
 }
+REMOVE = {
+    name: (name, "rmi", *(("--no-prune",) if name == "docker" else ()))
+    for name in ("docker", "podman", "buildah")
+}
 CACHED = "localhost/runcommit/base:"
 
 
@@ -25,6 +32,31 @@ class TestBackends(BackendContract):
     @pytest.fixture
     def bench(self, host: Host, shared_tmp: Path) -> Bench:
         return host_bench(host, shared_tmp)
+
+    @pytest.fixture(autouse=True)
+    def _host(self, host: Host) -> None:
+        self.host = host
+
+    def run_image(self, bench: Bench, name: str) -> str:
+        try:
+            return run_on(self.host, name)
+        finally:
+            self.host.run(*REMOVE[self.host.backend], name)
+
+
+def run_on(host: Host, name: str) -> str:
+    """What a container of an image says, with the engine of a host."""
+    if host.backend != "buildah":
+        flags = ("--rm", "--network=none", "--pull=never")
+        return host.run(host.backend, "run", *flags, name).stdout
+    # buildah runs no image: it takes its words from the command line alone
+    container = host.run("buildah", "from", "--pull-never", name).stdout.strip()
+    config = json.loads(host.run("buildah", "inspect", container).stdout)["OCIv1"]["config"]
+    words = (*config.get("Entrypoint", ()), *config.get("Cmd", ()))
+    try:
+        return host.run("buildah", "run", "--network=host", container, "--", *words).stdout
+    finally:
+        host.run("buildah", "rm", container)
 
 
 def host_bench(host: Host, folder: Path) -> Bench:
@@ -41,4 +73,5 @@ def host_bench(host: Host, folder: Path) -> Bench:
         env=host.env,
         resources=resources,
         isolated=host.spec.isolation != "chroot",
+        observe=functools.partial(record.add, host.name),
     )

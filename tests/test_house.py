@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.options_table import options_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -132,3 +134,9 @@ def test_repository_names_no_machine_and_no_registry():
         for match in forbidden.finditer((TOP / name).read_bytes())
     ]
     assert found == []
+
+
+def test_the_table_of_options_is_of_these_options():
+    text = (TOP / "docs/reference/options.md").read_text()
+    rows = re.findall(r"^\| `(--[a-z-]+)` \|", text, re.MULTILINE)
+    assert rows == list(options_of("run").values())

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import stat
+import tarfile
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -308,6 +309,16 @@ def test_zstd_layers_are_sent_plain_to_those_who_cannot_read_them(tmp_path: Path
     base = open_files(tmp_path, images.oci_files(image))
     result = open_base(str(saved(tmp_path, stream(base))))
     assert [layer.digest for layer in result.layers] == [*image.diff_ids]
+
+
+def test_containerd_gets_the_name_as_docker_spells_it(tmp_path: Path) -> None:
+    # docker with the containerd store lists an image under a shorter name, but does not find it
+    base = open_files(tmp_path, images.oci_files(images.image(A)))
+    named = {"app": "docker.io/library/app:latest", "x.org/app:1": "x.org/app:1"}
+    for name, full in named.items():
+        with tarfile.open(saved(tmp_path, stream(base, name=name))) as tar:
+            entry = json.load(tar.extractfile("index.json") or io.BytesIO())["manifests"][0]
+        assert entry["annotations"]["io.containerd.image.name"] == full
 
 
 def test_the_name_gets_a_tag(tmp_path: Path) -> None:

@@ -29,6 +29,20 @@ def list_backends(engine_path: str | None, engine_flags: tuple[str, ...], *, as_
     )
 
 
+def list_copies(engine_path: str | None, engine_flags: tuple[str, ...]) -> str:
+    """What the private copies of bases occupy in each engine that can be used."""
+    from runcommit_core.layer.wording import size_text
+    from runcommit_core.prune import occupied, usable_engines
+
+    lines = []
+    for name, engine in usable_engines(EngineOptions(path=engine_path, flags=engine_flags)):
+        if found := occupied(name, engine):
+            number, size = found
+            total = "of unknown size" if size is None else size_text(size)
+            lines.append(f"{name}: private copies of bases: {number}, {total}")
+    return "\n".join(lines)
+
+
 def _row(item: Installed, info: EngineInfo) -> dict[str, object]:
     return {
         "name": item.name,

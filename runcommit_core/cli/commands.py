@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import Any
 
 import click
 
-from runcommit_core.cli import options
+from runcommit_core.cli import completion, options
+from runcommit_core.cli.cache import cache
+from runcommit_core.cli.doctor import doctor
+from runcommit_core.cli.extract import extract
 from runcommit_core.cli.layer import layer
+from runcommit_core.cli.progress import reporting
+from runcommit_core.cli.prune import prune
 
 log = logging.getLogger("runcommit")
 
@@ -24,12 +30,15 @@ def cli() -> None:
 @options.choice
 @options.run
 @options.layer
+@options.config
 @options.outputs
 @options.behaviour
-@click.argument("base")
-@click.argument("argv", nargs=-1, type=click.UNPROCESSED)
-def run(verbose: int, quiet: bool, json_output: bool, **given: Any) -> None:
-    r"""Run commands on BASE and write the new layer.
+@click.argument("base", shell_complete=completion.base_images)
+@click.argument("argv", nargs=-1, type=click.UNPROCESSED, shell_complete=completion.after_base)
+def run(
+    verbose: int, quiet: bool, progress: str, json_output: bool, explain: bool, **given: Any
+) -> None:
+    """Run commands on BASE and write the new layer.
 
     BASE is oci:PATH[:NAME], oci-archive:PATH, docker-archive:PATH, a path whose kind is
     detected, or engine:REF.  Give -c TEXT (repeatable, each through the shell, the first
@@ -40,26 +49,37 @@ def run(verbose: int, quiet: bool, json_output: bool, **given: Any) -> None:
     \b
     Exit codes: 0 done · 2 usage · 3 a backend breaks its contract · 4 the engine failed
     5 the command failed · 6 an image is not what the spec says · 7 not reproducible
-    130, 143 interrupted
-    """
-    options.set_up_logging(verbose, quiet)
-    from runcommit_core.api import run_commit
+    124 timeout · 130, 143 interrupted
+    """  # noqa: D301 - click's own mark for lines to keep
+    if explain:
+        from runcommit_core.cli.explain import print_explanation
 
-    result = run_commit(**options.arguments(given))
+        print_explanation(options.arguments(given), as_json=json_output)
+        return
+    with reporting(progress, verbose=verbose, quiet=quiet) as reporter:
+        from runcommit_core.api import run_commit
+
+        result = run_commit(
+            **options.arguments(given), console=reporter.console, progress=reporter.progress
+        )
+        if not result.layers:
+            log.warning("no new layer: nothing changed")
     if json_output:
         import json
 
-        from runcommit_core.outputs import metadata
+        from runcommit_core.report import metadata
 
         click.echo(json.dumps(metadata(result)))
         return
     for new in result.layers:
         click.echo(new.diff_id)
-    if not result.layers:
-        log.warning("no new layer: nothing changed")
 
 
+cli.add_command(cache)
+cli.add_command(extract)
 cli.add_command(layer)
+cli.add_command(prune)
+cli.add_command(doctor)
 
 
 @cli.group(short_help="Look at images.")
@@ -99,11 +119,55 @@ def image_id(image: str, platform: str | None, as_json: bool) -> None:
     )
 
 
+@cli.command(short_help="Run the job that a JSON file describes.")
+@click.argument("file", type=click.Path(path_type=Path))
+def job(file: Path) -> None:
+    """Run the job that a JSON file describes.
+
+    For build systems: the keys are the arguments of run_commit(), docs/reference/job-file.md lists
+    them.  Says nothing when the job works, and everything on standard error when it does not.
+    """
+    from runcommit_core.cli.job import run_job_file
+
+    run_job_file(file)
+
+
+@cli.command(short_help="Print what changes whenever runcommit's code does.")
+def stamp() -> None:
+    """Print, as JSON, the version and a digest of the code of runcommit and its backends.
+
+    For build systems, whose caches must know when the program is another one.
+    """
+    import json
+
+    from runcommit_core.cli.stamp import stamp as stamped
+
+    click.echo(json.dumps(stamped()))
+
+
 @cli.command()
 @options.engine
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
-def backends(engine_path: str | None, engine_flag: tuple[str, ...], as_json: bool) -> None:
+@click.option("-v", "--verbose", is_flag=True, help="Also what private copies of bases occupy.")
+def backends(
+    engine_path: str | None, engine_flag: tuple[str, ...], as_json: bool, verbose: bool
+) -> None:
     """List the installed backends and say which are usable, or why not."""
-    from runcommit_core.cli.backends import list_backends
+    from runcommit_core.cli.backends import list_backends, list_copies
 
     click.echo(list_backends(engine_path, engine_flag, as_json=as_json))
+    if verbose and not as_json:
+        click.echo(list_copies(engine_path, engine_flag))
+
+
+@cli.command("completion", short_help="Print a shell's completion script.")
+@click.argument("shell", type=click.Choice(completion.SHELLS))
+def completion_script(shell: str) -> None:
+    """Print what makes SHELL complete runcommit's options, choices, backends and profiles.
+
+    \b
+    bash  eval "$(runcommit completion bash)"          in ~/.bashrc
+    zsh   eval "$(runcommit completion zsh)"           in ~/.zshrc
+    fish  runcommit completion fish | source           in ~/.config/fish/config.fish
+    """  # noqa: D301 - click's own mark for lines to keep
+    click.echo(completion.script(shell, cli, "runcommit"))

@@ -9,18 +9,12 @@ from typing import TYPE_CHECKING
 import click
 
 from runcommit_core.cli.commands import cli
-from runcommit_core.errors import RuncommitError
+from runcommit_core.cli.interruption import InterruptedBySignalError
+from runcommit_core.cli.told import ToldError
+from runcommit_core.errors import EngineError, RuncommitError
 
 if TYPE_CHECKING:
     from types import FrameType
-
-
-class InterruptedBySignalError(BaseException):
-    """A signal asked the program to end; unwinding cleans up."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.number = number
 
 
 def main() -> None:
@@ -36,6 +30,8 @@ def _run() -> int:
     except InterruptedBySignalError as error:
         _say(f"interrupted by {signal.Signals(error.number).name}; cleaned up")
         return 128 + error.number
+    except ToldError as error:
+        return error.exit_code
     except (RuncommitError, click.ClickException, click.exceptions.Exit) as error:
         _explain(error)
         return error.exit_code
@@ -56,11 +52,16 @@ def _interrupt(number: int, _frame: FrameType | None) -> None:
     raise InterruptedBySignalError(number)
 
 
+def step_of(error: RuncommitError) -> str:
+    """Words that name the step in which an engine failed; a failed command is no step of ours."""
+    return f"in step {error.step}: " if error.step and isinstance(error, EngineError) else ""
+
+
 def _explain(error: RuncommitError | click.ClickException | click.exceptions.Exit) -> None:
     if isinstance(error, click.ClickException):
         error.show()
     elif isinstance(error, RuncommitError):
-        _say(f"error: {error}")
+        _say(f"error: {step_of(error)}{error}")
         if error.tip:
             _say(f"tip: {error.tip}")
 

@@ -55,7 +55,16 @@ class BaseTree:
 
     def get(self, path: bytes) -> Node | None:
         """Look a path up; the root is a directory like any other."""
-        return self._get(path, len(self._files))
+        found = self._get(path, len(self._files))
+        return found[0] if found else None
+
+    def origin(self, path: bytes) -> tuple[int, bytes] | None:
+        """Tell which layer (0 is the lowest) has the content at a path, and under which name.
+
+        Names of one file have one origin.
+        """
+        found = self._get(path, len(self._files))
+        return (found[1], found[0].group or path) if found else None
 
     def children(self, path: bytes) -> list[bytes]:
         """List the names in a directory, in byte order; empty for everything else.
@@ -70,21 +79,22 @@ class BaseTree:
         prefix = path + b"/" if path else b""
         return [name for name in sorted(names) if self.get(prefix + name) is not None]
 
-    def _get(self, path: bytes, height: int) -> Node | None:
+    def _get(self, path: bytes, height: int) -> tuple[Node, int] | None:
         view = self._views.get(height)
         if view is None:
             view = self._views[height] = _View(self._files[:height])
         found = view.get(path)
         if found is None or found[0].kind is not _HARDLINK:
-            return found[0] if found else None
+            return found
         node, layer = found
-        target = self._get(node.link, layer)
-        if target is None or target.kind is _DIRECTORY:
+        linked = self._get(node.link, layer)
+        if linked is None or linked[0].kind is _DIRECTORY:
             raise ArchiveError(
                 f"layer {self._names[layer]}: {path!r} is a hardlink to {node.link!r},"
                 " which is no file in this layer or below"
             )
-        return target._replace(group=target.group or node.link)
+        target, origin = linked
+        return target._replace(group=target.group or node.link), origin
 
 
 class _View:

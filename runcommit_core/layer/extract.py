@@ -15,6 +15,7 @@ from runcommit_core.layer.markers import check_markers
 from runcommit_core.layer.options import policy
 from runcommit_core.layer.upper import UpperChanges
 from runcommit_core.model import Layer, Layers, RawLayer
+from runcommit_core.progress import metered_stream
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,7 +60,8 @@ def _write(job: Job, raw_layers: list[RawLayer], upper: Path | None) -> LayerRep
         changes: list[Changes] = [*tars]
         if upper:
             changes.append(UpperChanges(upper))
-        output = stack.enter_context(job.output.open("wb"))
+        file = stack.enter_context(job.output.open("wb"))
+        output = stack.enter_context(metered_stream(file, job.progress, "layer", "layer"))
         return canonicalise(tree, changes, policy(job.layer, tree, changes), output)
 
 

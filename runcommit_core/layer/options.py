@@ -46,6 +46,7 @@ def layer_options(
 def policy(options: LayerOptions, tree: BaseTree, raw_layers: Sequence[Changes]) -> Policy:
     """Make the policy for the canonical form of these raw layers on this base."""
     from runcommit_core.layer.canonical import Policy
+    from runcommit_core.layer.mountpoints import mount_points
 
     excluded = options.excluded
     return Policy(
@@ -54,4 +55,5 @@ def policy(options: LayerOptions, tree: BaseTree, raw_layers: Sequence[Changes])
         keep_user_xattrs=options.xattrs,
         exclude=excluded.test(directories_of(tree, raw_layers)) if excluded else None,
         always_layer=options.always,
+        mount_points=tuple(filter(None, mount_points(tree, options.mount_points))),
     )

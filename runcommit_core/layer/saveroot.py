@@ -40,7 +40,7 @@ def save_root(job: Job, mount: Sequence[str], *, enter: Sequence[str] = ()) -> S
     completed = process.attempt(
         *(*enter, sys.executable, "-m", "runcommit_core.layer.saveroot"),
         *(os.fspath(path), json.dumps(job.base.diff_ids), *mount),
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        env={**process.environment(), "PYTHONPATH": os.pathsep.join(sys.path)},
     )
     if completed.returncode == ArchiveError.exit_code:
         said = json.loads(completed.output)

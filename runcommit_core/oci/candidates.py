@@ -146,7 +146,7 @@ def _is_meant_by(own: str, wanted: str) -> bool:
 
 def same_name(one: str, other: str) -> bool:
     """Tell whether two full names are one once docker's defaults are written out."""
-    return _full(one) == _full(other)
+    return full_name(one) == full_name(other)
 
 
 def tag_of(name: str) -> str:
@@ -154,7 +154,8 @@ def tag_of(name: str) -> str:
     return name.rpartition(":")[2] if ":" in name.rpartition("/")[2] else ""
 
 
-def _full(name: str) -> str:
+def full_name(name: str) -> str:
+    """Return the name as docker completes it: with a registry and a tag."""
     first, slash, _ = name.partition("/")
     if not slash:
         name = f"docker.io/library/{name}"

@@ -71,6 +71,12 @@ def config_diff_ids(config: bytes, where: str) -> tuple[DiffId, ...]:
     return _diff_ids(checked_config(config, where), where)
 
 
+def config_history(config: bytes) -> list[JsonObject]:
+    """Return the history items of a config, oldest first."""
+    where = "the config"
+    return objects_at(checked_config(config, where), "history", where)
+
+
 def private_config(config: bytes) -> bytes:
     """Derive the config under which a job runs on the base: files, platform, Env and WorkingDir.
 

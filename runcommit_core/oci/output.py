@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
@@ -20,6 +19,7 @@ from runcommit_core.oci.manifest import (
 )
 from runcommit_core.oci.model import Compression
 from runcommit_core.oci.regions import CHUNK, digest_of_bytes, open_region, verified
+from runcommit_core.staging import staged_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -71,28 +71,60 @@ def write_layout(
     """Write base plus layers as an OCI layout directory; equal input gives equal bytes.
 
     It is made beside ``destination`` and then takes its place: an OCI layout or an empty directory
-    there is replaced, anything else is a UsageError. Whole blob files are hard-linked, all other
-    blobs are copied and verified. ``fetch`` opens the stored bytes of a layer that has no region.
-    ``name`` becomes the ``ref.name`` in ``index.json``, ``annotations`` go into the manifest.
+    there is replaced, anything else is a UsageError. See :func:`fill_layout`.
     """
     target = destination.resolve()
     check_replaceable(target)
-    staging = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
+    staging = beside(target)
     try:
-        _make_folders(staging)
-        _store_base(staging, base, fetch)
-        for layer in layers:
-            _copy_new(layer, staging / blob_path(layer.digest))
-        added = [layer_descriptor(layer.media_type, layer.digest, layer.size) for layer in layers]
-        manifest = canonical_json(result_manifest(base, added, config, annotations or {}))
-        index = layout_index(manifest, base.manifest_media_type, config, name_annotation(name))
-        _write_documents(staging, manifest, config, canonical_json(index))
-        _replace(target, staging)
+        written = fill_layout(
+            staging, base, layers, config, name=name, annotations=annotations, fetch=fetch
+        )
+        replace_layout(target, staging)
     except OSError as error:
         raise UsageError(f"cannot write the image {destination}: {error}") from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+    return written
+
+
+def fill_layout(
+    folder: Path,
+    base: BaseImage,
+    layers: Sequence[NewLayer],
+    config: bytes,
+    *,
+    name: str | None,
+    annotations: Mapping[str, str] | None = None,
+    fetch: Callable[[BaseLayer], BinaryIO] = bytes_elsewhere,
+) -> WrittenImage:
+    """Write base plus layers as an OCI layout into a folder that is not there yet.
+
+    Whole blob files are hard-linked, all other blobs are copied and verified. ``fetch`` opens the
+    stored bytes of a layer that has no region. ``name`` becomes the ``ref.name`` in
+    ``index.json``, ``annotations`` go into the manifest.
+    """
+    _make_folders(folder)
+    _store_base(folder, base, fetch)
+    for layer in layers:
+        _copy_new(layer, folder / blob_path(layer.digest))
+    manifest = manifest_of(base, layers, config, annotations or {})
+    index = layout_index(manifest, base.manifest_media_type, config, name_annotation(name))
+    _write_documents(folder, manifest, config, canonical_json(index))
     return WrittenImage(digest_of_bytes(manifest), manifest)
+
+
+def manifest_of(
+    base: BaseImage, layers: Sequence[NewLayer], config: bytes, annotations: Mapping[str, str]
+) -> bytes:
+    """The manifest of base plus layers."""
+    added = [layer_descriptor(layer.media_type, layer.digest, layer.size) for layer in layers]
+    return canonical_json(result_manifest(base, added, config, annotations))
+
+
+def beside(target: Path) -> Path:
+    """A path of the same folder for what shall take the place of ``target``."""
+    return target.with_name(staged_name())
 
 
 def check_replaceable(target: Path) -> None:
@@ -161,7 +193,8 @@ def _write_documents(staging: Path, manifest: bytes, config: bytes, index: bytes
     (staging / "oci-layout").write_bytes(LAYOUT)
 
 
-def _replace(target: Path, staging: Path) -> None:
+def replace_layout(target: Path, staging: Path) -> None:
+    """Put the layout ``staging`` in the place of what ``check_replaceable`` lets go."""
     if not (target / "oci-layout").is_file():
         staging.replace(target)
         return

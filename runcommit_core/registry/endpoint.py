@@ -18,6 +18,7 @@ import socketserver
 import threading
 from typing import TYPE_CHECKING, Protocol, Self
 
+from runcommit_core.progress import Progress, ignore
 from runcommit_core.registry.access import Access
 from runcommit_core.registry.handler import Handler
 from runcommit_core.registry.received import Received
@@ -56,20 +57,23 @@ class Endpoint(socketserver.ThreadingTCPServer):
         folder: Path,
         image: ServedImage,
         *,
+        job_id: str,
         claimed: Mapping[str, int],
         feeder: Callable[[BaseLayer], Feeder | None],
         locate: Callable[[BaseLayer], BaseLayer],
+        progress: Progress = ignore,
     ) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.image = image
         self.claimed = claimed
         self.feeder = feeder
         self.locate = locate
+        self.progress = progress
         self.received = Received()
         self.problem: ArchiveError | OSError | None = None
         self.requests = 0
         self.folder = folder
-        self.repository = f"runcommit/{secrets.token_hex(8)}"
+        self.repository = f"runcommit/{job_id}"
         self._user, self._password = "runcommit", secrets.token_urlsafe(24)
         token = base64.b64encode(f"{self._user}:{self._password}".encode()).decode()
         self.authorization = f"Basic {token}"

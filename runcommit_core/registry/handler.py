@@ -14,6 +14,7 @@ from runcommit_core.errors import ArchiveError
 from runcommit_core.oci.mediatypes import OCI_MANIFEST
 from runcommit_core.oci.model import BaseLayer, Compression, FileRegion
 from runcommit_core.oci.regions import CHUNK, digest_of_bytes, open_region
+from runcommit_core.progress import Meter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,6 +27,7 @@ log = logging.getLogger("runcommit.registry")
 
 _MANIFEST_LIMIT = 20 << 20
 _TLS_HANDSHAKE = 0x16
+_SENT_AT_ONCE = 16 << 20
 
 Query = dict[str, list[str]]
 
@@ -112,7 +114,7 @@ class Handler(BaseHTTPRequestHandler):
     def _get_manifest(self, name: str, _query: Query) -> None:
         image = self.endpoint.image
         if name in {"base", image.manifest_digest}:
-            body, media_type = image.manifest, OCI_MANIFEST
+            body, media_type = image.manifest, image.media_type
         elif name in self.endpoint.received.manifests:
             body = self.endpoint.received.manifests[name]
             media_type = str(json.loads(body).get("mediaType", OCI_MANIFEST))
@@ -129,7 +131,7 @@ class Handler(BaseHTTPRequestHandler):
             self._answer(200, image.config, {"Docker-Content-Digest": digest})
         elif received:
             region = FileRegion(received, 0, received.stat().st_size)
-            self._send_blob(digest, region.size, lambda: self._send_region(region, 0))
+            self._send_blob(digest, region.size, lambda: self._send_region(region, 0, digest))
         elif self.command == "HEAD" and digest in self.endpoint.claimed:
             self._send_blob(digest, self.endpoint.claimed[digest], lambda: None)
         elif layer := image.layers.get(digest):
@@ -148,7 +150,10 @@ class Handler(BaseHTTPRequestHandler):
         start = self._range_start(region.size)
         if start:
             self._send_blob(
-                layer.digest, region.size, lambda: self._send_region(region, start), start
+                layer.digest,
+                region.size,
+                lambda: self._send_region(region, start, layer.digest),
+                start,
             )
         else:
             self._send_blob(layer.digest, region.size, lambda: self._send_observed(layer, region))
@@ -156,29 +161,41 @@ class Handler(BaseHTTPRequestHandler):
     def _send_observed(self, layer: BaseLayer, region: FileRegion) -> None:
         feeder = self.endpoint.feeder(layer)
         if feeder is None:
-            self._send_region(region, 0)
+            self._send_region(region, 0, layer.digest)
             return
         try:
-            with open_region(region) as stream:
+            with open_region(region) as stream, self._meter(layer.digest, region.size) as meter:
                 while chunk := stream.read(CHUNK):
                     feeder.write(chunk)
                     self.wfile.write(chunk)
+                    meter.add(len(chunk))
             self.wfile.flush()
         except BaseException:
             feeder.abort()
             raise
         feeder.finish()
 
-    def _send_region(self, region: FileRegion, start: int) -> None:
+    def _send_region(self, region: FileRegion, start: int, name: str) -> None:
         self.wfile.flush()
-        if region.wrapped is Compression.NONE:
-            with region.path.open("rb") as file:
-                self.connection.sendfile(file, region.offset + start, region.size - start)
-            return
-        with open_region(region) as stream:
-            _skip(stream, start)
-            while chunk := stream.read(CHUNK):
-                self.wfile.write(chunk)
+        with self._meter(name, region.size - start) as meter:
+            if region.wrapped is Compression.NONE:
+                self._send_file(region, start, meter)
+                return
+            with open_region(region) as stream:
+                _skip(stream, start)
+                while chunk := stream.read(CHUNK):
+                    self.wfile.write(chunk)
+                    meter.add(len(chunk))
+
+    def _send_file(self, region: FileRegion, start: int, meter: Meter) -> None:
+        with region.path.open("rb") as file:
+            for offset in range(start, region.size, _SENT_AT_ONCE):
+                count = min(_SENT_AT_ONCE, region.size - offset)
+                self.connection.sendfile(file, region.offset + offset, count)
+                meter.add(count)
+
+    def _meter(self, name: str, size: int) -> Meter:
+        return Meter(self.endpoint.progress, "to engine", name, size)
 
     def _range_start(self, size: int) -> int:
         match = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
@@ -204,7 +221,7 @@ class Handler(BaseHTTPRequestHandler):
         if mount in self.endpoint.claimed or mount in self.endpoint.received.blobs:
             self._created(f"blobs/{mount}", mount)
             return
-        upload = self.endpoint.received.start(self.endpoint.folder)
+        upload = self.endpoint.received.start(self.endpoint.folder, self.endpoint.progress)
         self._accepted(upload)
 
     def _upload_chunk(self, name: str, _query: Query) -> None:

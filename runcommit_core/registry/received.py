@@ -7,6 +7,8 @@ import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from runcommit_core.progress import Meter, Progress, ignore
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
@@ -15,18 +17,20 @@ if TYPE_CHECKING:
 class Upload:
     """A blob on its way: the file that it grows in and the hash so far."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, meter: Meter) -> None:
         self.id = path.name
         self.path = path
         self.size = 0
+        self._meter = meter
         self._hash = hashlib.sha256()
 
     def write(self, chunks: Iterable[bytes]) -> None:
-        with self.path.open("ab") as file:
+        with self.path.open("ab") as file, self._meter:
             for chunk in chunks:
                 file.write(chunk)
                 self._hash.update(chunk)
                 self.size += len(chunk)
+                self._meter.add(len(chunk))
 
     @property
     def digest(self) -> str:
@@ -41,8 +45,9 @@ class Received:
     blobs: dict[str, Path] = field(default_factory=dict)
     uploads: dict[str, Upload] = field(default_factory=dict)
 
-    def start(self, folder: Path) -> Upload:
-        upload = Upload(folder / f"blob-{secrets.token_hex(8)}")
+    def start(self, folder: Path, progress: Progress = ignore) -> Upload:
+        name = f"blob-{secrets.token_hex(8)}"
+        upload = Upload(folder / name, Meter(progress, "from engine", name))
         self.uploads[upload.id] = upload
         return upload
 

@@ -30,7 +30,8 @@ _SERVABLE = frozenset((Compression.NONE, Compression.GZIP, Compression.ZSTD))
 class ServedImage:
     """The image that can be pulled: raw manifest and config, and layers by digest.
 
-    ``name`` is what the engine keeps it under: a pure function of the base's config.
+    ``name`` is what the engine keeps the private copy of the base under: a pure function of the
+    base's config.
     """
 
     name: str
@@ -39,6 +40,7 @@ class ServedImage:
     config: bytes
     config_digest: Digest
     layers: Mapping[str, BaseLayer]
+    media_type: str = OCI_MANIFEST
 
     @property
     def portable(self) -> bool:
@@ -65,6 +67,21 @@ def private_image(base: BaseImage) -> ServedImage:
         config=config,
         config_digest=config_digest,
         layers={layer.digest: layer for layer in base.layers},
+    )
+
+
+def result_image(image: BaseImage, name: str) -> ServedImage:
+    """The result, under its own manifest; ``name`` is what an archive of it says."""
+    if image.manifest is None or image.manifest_digest is None:
+        raise ValueError(f"{image.name} has no manifest to be served with")
+    return ServedImage(
+        name=name,
+        manifest=image.manifest,
+        manifest_digest=image.manifest_digest,
+        config=image.config,
+        config_digest=image.config_digest,
+        layers={layer.digest: layer for layer in image.layers},
+        media_type=image.manifest_media_type,
     )
 
 

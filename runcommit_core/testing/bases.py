@@ -45,8 +45,12 @@ def write_layout(
     config: Mapping[str, Any] | None = None,
     *,
     compress: Callable[[bytes], bytes] | None = None,
+    architecture: str = "",
 ) -> Base:
-    """Make an image of uncompressed layer tars; ``config`` is the ``config`` member of its own."""
+    """Make an image of uncompressed layer tars; ``config`` is the ``config`` member of its own.
+
+    ``architecture`` is this machine's unless said otherwise.
+    """
     (path / "blobs/sha256").mkdir(parents=True)
     diff_ids = tuple(_digest(layer) for layer in layers)
     layer_type = "application/vnd.oci.image.layer.v1.tar" + ("+gzip" if compress else "")
@@ -54,7 +58,7 @@ def write_layout(
     machine = os.uname().machine
     image = {
         "created": "2023-11-14T22:13:20Z",
-        "architecture": _MACHINES.get(machine, machine),
+        "architecture": architecture or _MACHINES.get(machine, machine),
         "os": "linux",
         "config": {"Env": [f"PATH={_PATH}"], "Cmd": ["/bin/sh"], **(config or {})},
         "rootfs": {"type": "layers", "diff_ids": diff_ids},

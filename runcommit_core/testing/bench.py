@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from runcommit_core import process
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
 
@@ -32,13 +32,18 @@ class Ran:
         return self.stdout.strip()
 
 
+def _unobserved(_arguments: Sequence[str], _returncode: int) -> None:
+    """Nobody wants to know."""
+
+
 @dataclass(frozen=True, slots=True)
 class Bench:
     """A backend, a folder that its user may write to, and a way to run command lines there.
 
     ``command`` precedes the arguments of ``runcommit``; ``resources`` lists what the engine
     holds (containers and images, by name or id), so that a test sees what was left behind;
-    ``isolated`` is false where the engine cannot keep a job off the network.
+    ``isolated`` is false where the engine cannot keep a job off the network; ``observe`` is told
+    the arguments and the exit code of everything that ran.
     """
 
     backend: str
@@ -47,12 +52,14 @@ class Bench:
     env: Mapping[str, str]
     resources: Callable[[], set[str]]
     isolated: bool = True
+    observe: Callable[[Sequence[str], int], object] = _unobserved
 
     def run(self, *arguments: str | os.PathLike[str], env: Mapping[str, str] | None = None) -> Ran:
         """Run ``runcommit`` to its end."""
         done = process.attempt(
             *self.command, *(os.fspath(item) for item in arguments), env={**self.env, **(env or {})}
         )
+        self.observe([os.fspath(item) for item in arguments], done.returncode)
         return Ran(done.returncode, done.output, done.errors)
 
     def job(
@@ -66,9 +73,9 @@ class Bench:
 
     @property
     def choice(self) -> tuple[str, ...]:
-        """The options of every job on this bench."""
+        """The options of every job on this bench: what is tested must run."""
         network = ("--network", "none") if self.isolated else ()
-        return ("-b", self.backend, *network)
+        return ("-b", self.backend, *network, "--no-cache")
 
 
 def local_bench(backend: str, folder: Path, resources: Callable[[], set[str]]) -> Bench:

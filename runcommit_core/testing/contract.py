@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 USAGE, COMMAND_FAILED, BAD_ARCHIVE, NOT_REPRODUCIBLE = 2, 5, 6, 7
+TIMED_OUT = 124
 CHANGES = (
     "echo new > /data/added",
     "echo other > /data/changed",
@@ -65,6 +66,13 @@ class BackendContract:
         ``localhost/runcommit/base``.
         """
         raise NotImplementedError("list the engine's containers and images here")
+
+    def run_image(self, bench: Bench, name: str) -> str:
+        """What a container of the engine's image says that runs as its config has it, offline.
+
+        Neither the container nor the image stays.  Needed for backends with the step ``deliver``.
+        """
+        raise NotImplementedError(f"run {name} here with the engine of {bench.backend}")
 
     @pytest.fixture
     def bench(self, tmp_path: Path) -> Bench:
@@ -297,6 +305,82 @@ class BackendContract:
         assert bench.job(base.ref, "-c", "ip route > /routes", "-o", layer).diff_id
         assert content(layer, "routes") == b""
 
+    def test_mounts_leave_no_trace(self, bench: Bench, base: bases.Base) -> None:
+        (bench.folder / "file").write_text("an input")
+        (bench.folder / "folder/in").mkdir(parents=True)
+        (bench.folder / "folder").chmod(0o777)
+        (bench.folder / "folder/in/link").symlink_to(bench.folder / "file")
+        layer = bench.folder / "layer.tar"
+        options = (
+            *("--input", f"{bench.folder}/file:/in/deep/file"),
+            *("--input", f"{bench.folder}/folder:/in/folder"),
+            *("--mount", f"type=bind,src={bench.folder}/file,dst=/etc/motd,ro"),
+            *("--mount", f"type=bind,src={bench.folder}/folder,dst=/data/tree"),
+            *("--mount", "type=tmpfs,dst=/mem/here,size=1m,mode=1777"),
+            *("--mount", "type=cache,id=it,dst=/var/cache/it,sharing=locked"),
+        )
+        commands = (
+            (
+                "set -e; for it in /in/deep/file /in/folder/in/link /etc/motd; do"
+                ' test "$(cat $it)" = "an input"; done; test -d /data/tree/in'
+            ),
+            (
+                "echo x > /in/deep/file && exit 1; touch /in/folder/x && exit 2;"
+                " echo x > /etc/motd && exit 3; touch /data/tree/mine /mem/here/mine"
+            ),
+            'set -- /mem/here/*; test "$*" = /mem/here/mine; echo mine > /in/own',
+            "echo run >> /var/cache/it/runs",
+        )
+        for runs in ("run\n", "run\nrun\n"):
+            check = f'test "$(cat /var/cache/it/runs)" = "{runs.strip()}"'
+            ran = bench.job(
+                base.ref, *options, *_each((*commands, check)), "-o", layer,
+                env={"RUNCOMMIT_CACHE_DIR": f"{bench.folder}/cache"},
+            )  # fmt: skip
+            assert ran.diff_id
+            found = entries(layer)
+            assert set(found) == {"in", "in/own"}
+            assert (found["in"].mode, found["in"].uid, found["in"].mtime) == (0o755, 0, bases.EPOCH)
+        assert (bench.folder / "folder/mine").exists()
+        assert (bench.folder / "file").read_text() == "an input"
+
+    def test_a_secret_is_nowhere_but_in_the_run(self, bench: Bench, base: bases.Base) -> None:
+        secrets = ("s3cret-of-a-file\nwith-a-second-line", "s3cret-of-a-variable")
+        (bench.folder / "secret").write_text(secrets[0])
+        outputs = {name: bench.folder / name for name in ("layer", "image", "metadata")}
+        ran = bench.job(
+            base.ref, "-vv", *(f"--{name}={path}" for name, path in outputs.items()),
+            *("--secret", f"id=one,src={bench.folder}/secret", "--secret", "id=two,env=TWO"),
+            *("--mount", "type=secret,id=two,target=/data/secret,mode=0444"),
+            "-c", "cat /run/secrets/one /data/secret; wc -c < /run/secrets/one > /size",
+            "-c", 'test -z "$TWO" && ls -l /run/secrets/one && ! echo x > /run/secrets/one',
+            env={"TWO": secrets[1]},
+        )  # fmt: skip
+        assert ran.diff_id
+        assert set(entries(outputs["layer"])) == {"size"}
+        assert content(outputs["layer"], "size") == f"{len(secrets[0])}\n".encode()
+        assert "r--------" in ran.stderr
+        blobs = [path for path in outputs["image"].rglob("*") if path.is_file()]
+        written = [path.read_bytes() for path in (outputs["layer"], outputs["metadata"], *blobs)]
+        for said in (ran.stdout.encode(), ran.stderr.encode(), *written):
+            assert b"s3cret" not in said
+            assert b"with-a-second-line" not in said
+        fails = bench.job(
+            base.ref, "--secret", f"id=one,src={bench.folder}/secret",
+            "-c", "cat /run/secrets/one >&2; exit 3",
+        )  # fmt: skip
+        assert fails.returncode == COMMAND_FAILED
+        assert "s3cret" not in fails.stderr
+
+    def test_a_timeout_ends_the_run(self, bench: Bench, base: bases.Base) -> None:
+        layer = bench.folder / "layer.tar"
+        command = "trap '' TERM; echo started; sleep 300; echo slept"
+        ran = bench.job(base.ref, "--timeout", "2s", "-c", command, "-o", layer)
+        assert ran.returncode == TIMED_OUT, ran.stderr
+        assert "started\n" in ran.stderr
+        assert "within 2 s" in ran.stderr
+        assert not layer.exists()
+
     # --- the result's config
 
     def test_the_config_is_the_bases(self, bench: Bench) -> None:
@@ -326,6 +410,40 @@ class BackendContract:
         assert config["rootfs"]["diff_ids"] == [*base.diff_ids, diff_id]
         assert len(config["history"]) == len(base.config["history"]) + 1
 
+    def test_one_run_gives_every_form_of_the_image(self, bench: Bench, base: bases.Base) -> None:
+        name, report = "localhost/runcommit-contract/result:v1", bench.folder / "report.json"
+        forms = {form: bench.folder / form for form in ("oci", "oci-archive", "docker-archive")}
+        job: tuple[str | Path, ...] = (
+            *("-c", "echo added > /data/added", "--compression", "gzip", "--metadata", report),
+            *("-o", bench.folder / "layer.tar.gz", "--label", "made=yes"),
+            *("--entrypoint", '["/bin/cat"]', "--cmd", '["added", "kept"]'),
+            *("--config-workdir", "/data", "--expose", "8080"),
+            *(f"--image={form}:{path}:{name}" for form, path in forms.items()),
+        )
+        loaded = bench.job(base.ref, *job, "--load", name)
+        if loaded.returncode == USAGE:
+            assert "--load" in loaded.stderr
+            loaded = bench.job(base.ref, *job)
+        else:
+            assert loaded.diff_id
+            assert self.run_image(bench, name) == "added\nkept"
+        told = json.loads(report.read_bytes())
+        assert told["layers"][0]["diff_id"] == loaded.diff_id
+        compressed = (bench.folder / "layer.tar.gz").read_bytes()
+        assert told["layers"][0]["digest"] == f"sha256:{hashlib.sha256(compressed).hexdigest()}"
+        assert {image["config_digest"] for image in told["images"]} == {
+            bench.run("image", "id", f"{form}:{path}").stdout.strip()
+            for form, path in forms.items()
+        }
+        assert image_config(forms["oci"])["config"] == {
+            "Env": base.config["config"]["Env"],
+            "Labels": {"made": "yes"},
+            "Entrypoint": ["/bin/cat"],
+            "Cmd": ["added", "kept"],
+            "WorkingDir": "/data",
+            "ExposedPorts": {"8080/tcp": {}},
+        }
+
     def test_the_image_is_a_base_again(self, bench: Bench, base: bases.Base) -> None:
         image, layer = bench.folder / "image", bench.folder / "layer.tar"
         assert bench.job(base.ref, "-c", "echo 1 > /one; rm /data/kept", "--image", image).diff_id
@@ -342,6 +460,40 @@ class BackendContract:
         assert list(told["seconds"]) == ["load", "run", "commit", "save", "extract"]
         assert told["engine"]["version"]
         assert told["base"]["diff_ids"] == list(base.diff_ids)
+
+    # --- what needs no image, and no engine
+
+    def test_files_come_out_of_the_result(self, bench: Bench, base: bases.Base) -> None:
+        tar, place = bench.folder / "data.tar", bench.folder / "extracted"
+        change = "rm /data/deleted; echo new > /data/new; ln /data/new /data/zz; mkfifo /data/fifo"
+        closed = "umask 777; echo s > /data/secret; ln -s /data/tree /tree"
+        job = ("extract", *bench.choice, base.ref, *_each((change, closed)))
+        ran = bench.run(*job, "--path", "/data", "--path", "/bin/busybox", "-o", tar)
+        assert (ran.returncode, ran.stdout) == (0, f"{tar}\n"), ran.stderr
+        found = entries(tar)
+        names = {"changed", "chmoded", "fifo", "kept", "new", "secret", "tree", "tree/leaf", "zz"}
+        assert set(found) == {"data", "busybox"} | {f"data/{name}" for name in names}
+        assert (found["data/zz"].islnk(), found["data/secret"].mode) == (True, 0)
+        ran = bench.run(*job, "--path", "/data/new", "--path", "/tree", "--to", place)
+        assert ran.stdout == f"{place}/new\n{place}/tree\n", ran.stderr
+        assert (place / "tree/leaf").read_bytes() == b"leaf"
+        gone = bench.run(*job, "--path", "/data/deleted", "--to", bench.folder / "none")
+        assert (gone.returncode, "/data/deleted" in gone.stderr) == (USAGE, True)
+        assert not (bench.folder / "none").exists()
+
+    def test_a_cached_result_needs_no_engine(self, bench: Bench, base: bases.Base) -> None:
+        layers = [bench.folder / f"layer{number}.tar" for number in range(2)]
+        network = ("--network", "none") if bench.isolated else ("--cache", "always")
+        job = ("run", "-b", bench.backend, *network, base.ref, *_each(CHANGES))
+        env = {"RUNCOMMIT_CACHE_DIR": str(bench.folder / "cache")}
+        first = bench.run(*job, "-o", layers[0], "--image", bench.folder / "one", env=env)
+        options = ("--engine-path", "/nowhere", "--image", bench.folder / "two")
+        second = bench.run(*job, "-o", layers[1], *options, env=env)
+        assert first.diff_id == second.diff_id
+        assert layers[0].read_bytes() == layers[1].read_bytes()
+        assert image_config(bench.folder / "one") == image_config(bench.folder / "two")
+        ran = bench.run(*job, *options, "--no-cache", env=env)
+        assert ran.returncode not in (0, COMMAND_FAILED), "the engine was there"
 
     # --- what goes wrong
 

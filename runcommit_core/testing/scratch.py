@@ -18,6 +18,7 @@ from runcommit_core import (
     EngineInfo,
     Image,
     SavedImage,
+    UsageError,
     hookimpl,
     process,
     save_root,
@@ -25,12 +26,34 @@ from runcommit_core import (
 from runcommit_core.oci.regions import open_layer
 
 if TYPE_CHECKING:
-    from runcommit_core import EngineOptions, Job
+    from collections.abc import Iterator
+
+    from runcommit_core import EngineOptions, Job, Mount
 
 PROGRAM = "/usr/bin/unshare"
 _XATTR = "SCHILY.xattr."
 _CAPABILITY = f"{_XATTR}security.capability"
 _ENTER = 'cd -- "$0" && exec "$@"'
+_MOUNT = """\
+set -e
+root=$1
+shift
+while test "$1" != --; do
+  source=$1 target=$root$2 mode=$3
+  shift 3
+  if test -z "$source"; then
+    mkdir -p "$target"
+    mount -t tmpfs -o "$mode" tmpfs "$target"
+    continue
+  fi
+  mkdir -p "${target%/*}"
+  if test -d "$source"; then mkdir -p "$target"; else test -e "$target" || : > "$target"; fi
+  mount --bind "$source" "$target"
+  test "$mode" = rw || mount -o remount,bind,ro "$target"
+done
+shift
+exec "$@"
+"""
 
 
 @hookimpl
@@ -55,16 +78,20 @@ def load(job: Job) -> Image:
 @hookimpl
 def run(job: Job, image: Image) -> Container:
     """Run the command with the folder as its root, in namespaces of its own."""
+    if job.run.memory or job.run.cpus:
+        raise UsageError("the scratch backend has no cgroups and cannot keep to limits")
     config = json.loads(job.transport.config)["config"]
     workdir = job.run.workdir or config.get("WorkingDir", "/")
     Path(f"{image.name}{workdir}").mkdir(parents=True, exist_ok=True)
     completed = process.attached(
         *_unshare(job.engine),
         *(["--net"] if job.run.network == "none" else []),
+        *["/bin/sh", "-c", _MOUNT, "sh", image.name, *_mounts(job.run.mounts), "--"],
         *["/usr/sbin/chroot", f"--userspec={job.run.user or '0:0'}", image.name],
         *["/bin/sh", "-c", _ENTER, workdir, *job.argv],
         env={**dict(item.split("=", 1) for item in config.get("Env", ())), **job.run.env},
         console=job.console,
+        timeout=job.run.timeout,
     )
     if completed.returncode:
         raise process.command_failure(completed)
@@ -87,6 +114,15 @@ def save(job: Job, image: Image) -> SavedImage:
 def root(job: Job, container: Container) -> SavedImage:
     """Compare the folder with the base."""
     return save_root(job, ("/bin/echo", container.name), enter=_unshare(job.engine))
+
+
+def _mounts(mounts: tuple[Mount, ...]) -> Iterator[str]:
+    """Source, target and mode of each."""
+    for mount in mounts:
+        mode = "ro" if mount.read_only else "rw"
+        if not mount.source:
+            mode = f"size={mount.size},mode={0o1777 if mount.mode is None else mount.mode:o}"
+        yield from (mount.source, mount.target, mode)
 
 
 def _unshare(engine: EngineOptions) -> tuple[str, ...]:

@@ -6,31 +6,36 @@ import functools
 import json
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runcommit_buildah.checks import check
 from runcommit_core import (
     Access,
     Container,
     EngineError,
     EngineInfo,
     EngineOptions,
+    Entry,
     Image,
     Job,
     SavedImage,
-    UsageError,
     hookimpl,
     process,
     save_root,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+
+    from runcommit_core import Finding, Leftover
 
 PROGRAM = "buildah"
 _COMMAND_NOT_FOUND = 127
+_CPU_PERIOD = 100_000
+_KILLED = 128 + 9
 _ENDED = re.compile(r"exit status (\d+)\s*\Z")
-_ISOLATION = re.compile(r"--isolation[= ](\w+)")
 _NOT_FOUND = re.compile(r"(executable file not found|no such file or directory)")
 _NOT_STARTED = re.compile(
     r"creating container for \[|process failed to start with error|unable to start container"
@@ -60,6 +65,7 @@ def describe(engine: EngineOptions) -> EngineInfo:
 @hookimpl
 def load(job: Job) -> Image:
     """Pull the private copy of the base from the job's registry, unless the store has it."""
+    check(job)
     name = job.transport.name
     if not _has(job, name):
         if not job.keep_base:
@@ -73,18 +79,11 @@ def load(job: Job) -> Image:
 @hookimpl
 def run(job: Job, image: Image) -> Container:
     """Make a working container and run the command in it."""
-    _check_isolation(job)
-    job.cleanup.callback(process.undo, *_buildah(job), "rm", job.name)
-    process.output(*_buildah(job), "from", "--pull=never", "--name", job.name, image.name)
-    options = ["--hostname=runcommit"]
-    options += [f"--cap-add=CAP_{name}" for name in _DOCKERS_CAPABILITIES]
-    options += job.run.words(workdir="--workingdir")
-    completed = process.attached(
-        *_buildah(job), "run", *options, *job.run.flags, job.name, "--", *job.argv,
-        console=job.console,
-    )  # fmt: skip
+    job.containers.callback(process.undo, *_buildah(job), "rm", job.name)
+    process.output(*_from_words(job, image))
+    completed = process.attached(*_run_words(job), console=job.console, timeout=job.run.timeout)
     if completed.returncode:
-        _raise_failure(completed)
+        _raise_failure(job, completed)
     return Container(job.name)
 
 
@@ -127,6 +126,16 @@ def save(job: Job, image: Image) -> SavedImage:
 
 
 @hookimpl
+def deliver(job: Job, reference: str) -> Image:
+    """Pull the result from the job's registry and give it its name."""
+    job.transport.deliver(
+        pull=functools.partial(_pull, job, reference),
+        load=functools.partial(_load_as, job, reference),
+    )
+    return Image(reference)
+
+
+@hookimpl
 def root(job: Job, container: Container) -> SavedImage:
     """Compare the root that ``buildah mount`` shows with the base."""
     return save_root(job, (*_buildah(job), "mount", container.name), enter=_unshared(job))
@@ -141,6 +150,74 @@ def resolve(job: Job, reference: str) -> Image:
         process.output(*_buildah(job), "pull", "--quiet", reference)
         found = process.checked(process.attempt(*inspect, reference))
     return Image(reference, f"sha256:{found.output.strip()}")
+
+
+@hookimpl
+def rehearse(engine: EngineInfo, argv: Sequence[str]) -> process.Completed:
+    """An image is not there; the container is on the store's own driver, else on overlay."""
+    native = str((engine.storage or "overlay") == "overlay").lower()
+    status = json.dumps({"store": {"GraphStatus": {"Native Overlay Diff": native}}})
+    answers = {"inspect": "[]", "info": status, "mount": "/UPPER/merged"}
+    answer = next((answers[word] for word in argv if word in answers), "")
+    return process.Completed(tuple(argv), 0, answer, "")
+
+
+@hookimpl
+def enter(job: Job) -> Entry:
+    """Run a shell in the working container itself."""
+    return Entry(
+        enter=_run_words(replace(job, run=replace(job.run, flags=("--terminal", *job.run.flags))))
+    )
+
+
+@hookimpl
+def leftovers(engine: EngineOptions, ids: Sequence[str]) -> list[Leftover]:
+    """Find containers and images by the job's id, which is in all their names."""
+    from runcommit_buildah.leftovers import of_jobs
+
+    return of_jobs(engine.command(PROGRAM), ids)
+
+
+@hookimpl
+def base_copies(engine: EngineOptions) -> list[Leftover]:
+    """List the images called ``localhost/runcommit/base``."""
+    from runcommit_buildah.leftovers import copies_of_bases
+
+    return copies_of_bases(engine.command(PROGRAM))
+
+
+@hookimpl
+def diagnose(engine: EngineOptions) -> list[Finding]:
+    """Look at version, storage and runtime."""
+    from runcommit_buildah.diagnosis import findings
+
+    return findings(engine.command(PROGRAM))
+
+
+def _from_words(job: Job, image: Image) -> tuple[str, ...]:
+    """All words of the command that makes the container, where buildah takes the limits."""
+    run = job.run
+    options = ["--pull=never", "--name", job.name]
+    options += ["--platform", run.platform] if run.platform else []
+    options += ["--memory", f"{run.memory}b"] if run.memory else []
+    if run.cpus:
+        quota = round(run.cpus * _CPU_PERIOD)
+        options += [f"--cpu-period={_CPU_PERIOD}", f"--cpu-quota={quota}"]
+    return (*_buildah(job), "from", *options, image.name)
+
+
+def _run_words(job: Job) -> tuple[str, ...]:
+    """All words of the command that runs the user's in it."""
+    options = ["--hostname=runcommit"]
+    options += [f"--cap-add=CAP_{name}" for name in _DOCKERS_CAPABILITIES]
+    options += job.run.words(workdir="--workingdir")
+    for mount in job.run.mounts:
+        if mount.source:
+            mode = "ro" if mount.read_only else "rw"
+            options += ["--volume", f"{mount.source}:{mount.target}:{mode}"]
+        else:
+            options += mount.words()
+    return (*_buildah(job), "run", *options, *job.run.flags, job.name, "--", *job.argv)
 
 
 def _buildah(job: Job) -> tuple[str, ...]:
@@ -177,6 +254,15 @@ def _has(job: Job, name: str) -> bool:
 def _pull(job: Job, name: str, access: Access) -> None:
     reference = access.reference("base")
     _transfer(job, access, "pull", reference)
+    _rename(job, reference, name)
+
+
+def _load_as(job: Job, name: str, archive: Iterator[bytes]) -> None:
+    _load(job, archive)
+    _rename(job, job.transport.name, name)
+
+
+def _rename(job: Job, reference: str, name: str) -> None:
     try:
         process.output(*_buildah(job), "tag", reference, name)
     finally:
@@ -200,7 +286,7 @@ def _transfer(job: Job, access: Access, verb: str, *words: str) -> None:
     )  # fmt: skip
 
 
-def _raise_failure(completed: process.Completed) -> None:
+def _raise_failure(job: Job, completed: process.Completed) -> None:
     """Tell the command's failure from the engine's: buildah's last words are all there is."""
     ended = _ENDED.search(completed.output)
     if ended is None or int(ended[1]) != completed.returncode:
@@ -210,16 +296,7 @@ def _raise_failure(completed: process.Completed) -> None:
         if not _NOT_FOUND.search(completed.output):
             raise process.failure(completed.argv, code, completed.output)
         code = _COMMAND_NOT_FOUND
-    raise process.command_failure(completed, code=code)
-
-
-def _check_isolation(job: Job) -> None:
-    """Refuse what chroot isolation would pass over in silence."""
-    flags = " ".join(job.run.flags)
-    chosen = _ISOLATION.search(flags)
-    isolation = chosen[1] if chosen else os.environ.get("BUILDAH_ISOLATION", "")
-    if isolation == "chroot" and job.run.network not in {None, "host"}:
-        raise UsageError(
-            f"buildah's chroot isolation has the host's network, not {job.run.network!r}",
-            tip="choose --network host, or another isolation (BUILDAH_ISOLATION=oci or rootless)",
-        )
+    if "container exited on killed" in completed.output:
+        code = _KILLED
+    reason = " (probably out of memory)" if job.run.memory and code == _KILLED else ""
+    raise process.command_failure(completed, code=code, reason=reason)

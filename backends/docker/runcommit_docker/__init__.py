@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from runcommit_core import (
     EngineError,
     EngineInfo,
     EngineOptions,
+    Entry,
     Image,
     Job,
     SavedImage,
@@ -22,9 +24,12 @@ from runcommit_core import (
     process,
     save_root,
 )
+from runcommit_docker.checks import check
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+
+    from runcommit_core import Finding, Leftover
 
 PROGRAM = "docker"
 _COMMAND_NOT_FOUND = 127
@@ -59,6 +64,7 @@ def describe(engine: EngineOptions) -> EngineInfo:
 @hookimpl
 def load(job: Job) -> Image:
     """Pull the private copy of the base from the job's registry, unless the daemon has it."""
+    check(job)
     name = job.transport.name
     if not _has(job, name):
         if not job.keep_base:
@@ -72,13 +78,11 @@ def load(job: Job) -> Image:
 @hookimpl
 def run(job: Job, image: Image) -> Container:
     """Run the command with ``docker run``, attached, without the daemon's log."""
-    job.cleanup.callback(process.undo, *_docker(job), "rm", "--force", "--volumes", job.name)
-    options = ["--name", job.name, "--label", f"runcommit.job={job.id}"]
-    options += ["--pull=never", "--log-driver=none", "--hostname=runcommit"]
-    options += job.run.words()
+    job.containers.callback(process.undo, *_docker(job), "rm", "--force", "--volumes", job.name)
     completed = process.attached(
-        *_docker(job), "run", *options, *job.run.flags, image.name, *job.argv, console=job.console
-    )
+        *_run_words(job, image), console=job.console,
+        timeout=job.run.timeout, end=(*_docker(job), "kill", job.name),
+    )  # fmt: skip
     if completed.returncode:
         _raise_failure(job, completed)
     return Container(job.name)
@@ -111,6 +115,16 @@ def save(job: Job, image: Image) -> SavedImage:
         push=lambda access: _with_credentials(job, access, "push", "--quiet", image.name),
         save=lambda: process.streaming(*_docker(job), "save", image.name),
     )
+
+
+@hookimpl
+def deliver(job: Job, reference: str) -> Image:
+    """Pull the result from the job's registry and give it its name."""
+    job.transport.deliver(
+        pull=functools.partial(_pull, job, reference),
+        load=functools.partial(_load_as, job, reference),
+    )
+    return Image(reference)
 
 
 @hookimpl
@@ -147,6 +161,70 @@ def resolve(job: Job, reference: str) -> Image:
     return Image(name, found.output.strip())
 
 
+@hookimpl
+def rehearse(engine: EngineInfo, argv: Sequence[str]) -> process.Completed:
+    """An image is not there; the container is on the daemon's own storage, else on overlay2."""
+    storage = engine.storage or "overlay2"
+    answers = {
+        "context": "",
+        "image": "[]",
+        "info": os.uname().machine,
+        "inspect": f"{storage} {'/UPPER' if storage == 'overlay2' else ''}",
+    }
+    answer = next((answers[word] for word in argv if word in answers), "")
+    return process.Completed(tuple(argv), 0, answer, "")
+
+
+@hookimpl
+def enter(job: Job, container: Container) -> Entry:
+    """Run a shell in an image of the container, for an ended one cannot be entered."""
+    image = f"localhost/runcommit/kept:{job.id}"
+    flags = ("--rm", "--interactive", "--tty", *job.run.flags)
+    shell = replace(job, id=f"{job.id}-shell", run=replace(job.run, flags=flags))
+    return Entry(
+        before=((*_docker(job), "commit", container.name, image),),
+        enter=_run_words(shell, Image(image)),
+        after=(
+            (*_docker(job), "rm", "--force", "--volumes", shell.name),
+            (*_docker(job), "rmi", "--no-prune", image),
+        ),
+    )
+
+
+@hookimpl
+def leftovers(engine: EngineOptions, ids: Sequence[str]) -> list[Leftover]:
+    """Find containers and images by the job's id, which is in all their names."""
+    from runcommit_docker.leftovers import of_jobs
+
+    return of_jobs(engine.command(PROGRAM), ids)
+
+
+@hookimpl
+def base_copies(engine: EngineOptions) -> list[Leftover]:
+    """List the images called ``localhost/runcommit/base``."""
+    from runcommit_docker.leftovers import copies_of_bases
+
+    return copies_of_bases(engine.command(PROGRAM))
+
+
+@hookimpl
+def diagnose(engine: EngineOptions) -> list[Finding]:
+    """Look at version, storage and runtime."""
+    from runcommit_docker.diagnosis import findings
+
+    return findings(engine.command(PROGRAM), engine, _NAIVE)
+
+
+def _run_words(job: Job, image: Image) -> tuple[str, ...]:
+    """All words of the command that runs the container."""
+    options = ["--name", job.name, "--label", f"runcommit.job={job.id}"]
+    options += ["--pull=never", "--log-driver=none", "--hostname=runcommit"]
+    options += [*job.run.words(), *job.run.limits()]
+    options += ["--platform", job.run.platform] if job.run.platform else []
+    options += [word for mount in job.run.mounts for word in mount.words()]
+    return (*_docker(job), "run", *options, *job.run.flags, image.name, *job.argv)
+
+
 def _storage(job: Job, container: Container) -> tuple[str, str]:
     """The storage driver, and where overlay2 keeps the container's changes."""
     words = '{{.Driver}} {{if eq .Driver "overlay2"}}{{.GraphDriver.Data.UpperDir}}{{end}}'
@@ -163,12 +241,23 @@ def _has(job: Job, name: str) -> bool:
     found = process.attempt(
         *_docker(job), "image", "inspect", "--format", "{{json .RootFS.Layers}}", name
     )
+    if "Docker daemon" in found.words:  # which cannot be reached, so no transport will help
+        process.checked(found)
     return not found.returncode and tuple(json.loads(found.output) or ()) == job.transport.diff_ids
 
 
 def _pull(job: Job, name: str, access: Access) -> None:
     reference = access.reference("base")
     _with_credentials(job, access, "pull", "--quiet", reference)
+    _rename(job, reference, name)
+
+
+def _load_as(job: Job, name: str, archive: Iterator[bytes]) -> None:
+    _load(job, archive)
+    _rename(job, job.transport.name, name)
+
+
+def _rename(job: Job, reference: str, name: str) -> None:
     try:
         process.output(*_docker(job), "tag", reference, name)
     finally:

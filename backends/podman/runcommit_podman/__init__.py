@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from runcommit_core import (
@@ -13,6 +14,7 @@ from runcommit_core import (
     EngineError,
     EngineInfo,
     EngineOptions,
+    Entry,
     Image,
     Job,
     SavedImage,
@@ -20,13 +22,17 @@ from runcommit_core import (
     process,
     save_root,
 )
+from runcommit_podman.checks import check
 from runcommit_podman.store import read_store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+
+    from runcommit_core import Finding, Leftover
 
 PROGRAM = "podman"
 _COMMAND_NOT_FOUND = 127
+_KILLED = 128 + 9
 _NOT_STARTED = "created"
 _DOCKERS_CAPABILITIES = ("AUDIT_WRITE", "MKNOD", "NET_RAW")
 
@@ -50,6 +56,7 @@ def describe(engine: EngineOptions) -> EngineInfo:
 @hookimpl
 def load(job: Job) -> Image:
     """Pull the private copy of the base from the job's registry, unless the store has it."""
+    check(job)
     name = job.transport.name
     if not _has(job, name):
         if not job.keep_base:
@@ -63,16 +70,13 @@ def load(job: Job) -> Image:
 @hookimpl
 def run(job: Job, image: Image) -> Container:
     """Run the command with ``podman run``, attached, with the capabilities that docker gives."""
-    job.cleanup.callback(
+    job.containers.callback(
         process.undo, *_podman(job), "rm", "--force", "--ignore", "--volumes", "--time=0", job.name
     )
-    options = ["--name", job.name, "--label", f"runcommit.job={job.id}"]
-    options += ["--pull=never", "--log-driver=none", "--hostname=runcommit", "--http-proxy=false"]
-    options += [f"--cap-add={name}" for name in _DOCKERS_CAPABILITIES]
-    options += job.run.words()
     completed = process.attached(
-        *_podman(job), "run", *options, *job.run.flags, image.name, *job.argv, console=job.console
-    )
+        *_run_words(job, image), console=job.console,
+        timeout=job.run.timeout, end=(*_podman(job), "kill", job.name),
+    )  # fmt: skip
     if completed.returncode:
         _raise_failure(job, completed)
     return Container(job.name)
@@ -106,6 +110,16 @@ def save(job: Job, image: Image) -> SavedImage:
 
 
 @hookimpl
+def deliver(job: Job, reference: str) -> Image:
+    """Pull the result from the job's registry and give it its name."""
+    job.transport.deliver(
+        pull=functools.partial(_pull, job, reference),
+        load=functools.partial(_load_as, job, reference),
+    )
+    return Image(reference)
+
+
+@hookimpl
 def root(job: Job, container: Container) -> SavedImage:
     """Compare the root that ``podman mount`` shows with the base."""
     return save_root(job, (*_podman(job), "mount", container.name), enter=_unshared(job))
@@ -123,6 +137,70 @@ def resolve(job: Job, reference: str) -> Image:
     job.cleanup.callback(process.undo, *_podman(job), "untag", name, name)
     process.output(*_podman(job), "tag", reference, name)
     return Image(name, f"sha256:{found.output.strip()}")
+
+
+@hookimpl
+def rehearse(engine: EngineInfo, argv: Sequence[str]) -> process.Completed:
+    """An image is not there; the container is on the store's own driver, else on overlay."""
+    driver = engine.storage or "overlay"
+    facts = {"driver": driver, "data": {"UpperDir": "/UPPER"}, "mapped": None}
+    answers = {"image": "[]", "container": json.dumps(facts), "info": "{}"}
+    answer = next((answers[word] for word in argv if word in answers), "")
+    native = str(driver == "overlay").lower()
+    return process.Completed(tuple(argv), 0, answer, f"useNativeDiff={native}")
+
+
+@hookimpl
+def enter(job: Job, container: Container) -> Entry:
+    """Run a shell in an image of the container, for an ended one cannot be entered."""
+    image = f"localhost/runcommit/kept:{job.id}"
+    flags = ("--rm", "--interactive", "--tty", *job.run.flags)
+    shell = replace(job, id=f"{job.id}-shell", run=replace(job.run, flags=flags))
+    return Entry(
+        before=((*_podman(job), "commit", container.name, image),),
+        enter=_run_words(shell, Image(image)),
+        after=(
+            (*_podman(job), "rm", "--force", "--ignore", "--volumes", "--time=0", shell.name),
+            (*_podman(job), "rmi", image),
+        ),
+    )
+
+
+@hookimpl
+def leftovers(engine: EngineOptions, ids: Sequence[str]) -> list[Leftover]:
+    """Find containers and images by the job's id, which is in all their names."""
+    from runcommit_podman.leftovers import of_jobs
+
+    return of_jobs(engine.command(PROGRAM), ids)
+
+
+@hookimpl
+def base_copies(engine: EngineOptions) -> list[Leftover]:
+    """List the images called ``localhost/runcommit/base``."""
+    from runcommit_podman.leftovers import copies_of_bases
+
+    return copies_of_bases(engine.command(PROGRAM))
+
+
+@hookimpl
+def diagnose(engine: EngineOptions) -> list[Finding]:
+    """Look at version, storage and runtime."""
+    from runcommit_podman.diagnosis import findings
+
+    return findings(engine.command(PROGRAM))
+
+
+def _run_words(job: Job, image: Image) -> tuple[str, ...]:
+    """All words of the command that runs the container."""
+    options = ["--name", job.name, "--label", f"runcommit.job={job.id}"]
+    options += ["--pull=never", "--log-driver=none", "--hostname=runcommit", "--http-proxy=false"]
+    options += [f"--cap-add={name}" for name in _DOCKERS_CAPABILITIES]
+    options += [*job.run.words(), *job.run.limits()]
+    options += ["--platform", job.run.platform] if job.run.platform else []
+    # a tmpfs begins empty, as docker's do
+    mounts = [mount.words(tmpfs=",notmpcopyup") for mount in job.run.mounts]
+    options += [word for words in mounts for word in words]
+    return (*_podman(job), "run", *options, *job.run.flags, image.name, *job.argv)
 
 
 def _podman(job: Job) -> tuple[str, ...]:
@@ -143,6 +221,15 @@ def _has(job: Job, name: str) -> bool:
 def _pull(job: Job, name: str, access: Access) -> None:
     reference = access.reference("base")
     _transfer(job, access, "pull", reference)
+    _rename(job, reference, name)
+
+
+def _load_as(job: Job, name: str, archive: Iterator[bytes]) -> None:
+    _load(job, archive)
+    _rename(job, job.transport.name, name)
+
+
+def _rename(job: Job, reference: str, name: str) -> None:
     try:
         process.output(*_podman(job), "tag", reference, name)
     finally:
@@ -174,5 +261,6 @@ def _raise_failure(job: Job, completed: process.Completed) -> None:
         )
     if not started and completed.returncode != _COMMAND_NOT_FOUND:
         raise process.failure(completed.argv, completed.returncode, completed.output)
-    reason = " (out of memory)" if state[1:] == ["true"] else ""
+    hint = " (probably out of memory)" if job.run.memory and completed.returncode == _KILLED else ""
+    reason = " (out of memory)" if state[1:] == ["true"] else hint
     raise process.command_failure(completed, reason=reason)

@@ -1,0 +1,1 @@
+"""Results of earlier runs: found by what went into them, in a folder or shared."""

@@ -1,0 +1,60 @@
+"""The digest of an input: a file or a directory with all that a command can see of it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from typing import TYPE_CHECKING
+
+from runcommit_core.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_CHUNK = 1 << 20
+
+
+def tree_digest(source: str | os.PathLike[str], epoch: int) -> str:
+    """The sha256 over names, types, modes, owners, contents and links of ``source``.
+
+    Times count as far as a copy of them could reach the layer: not beyond ``epoch``.
+
+    :raises UsageError: something cannot be read
+    """
+    hasher = hashlib.sha256()
+    top = os.path.realpath(os.fsencode(source))
+    try:
+        for below, path in _walk(top):
+            found = os.lstat(path)
+            facts = (stat.S_IFMT(found.st_mode), stat.S_IMODE(found.st_mode), found.st_uid)
+            time = min(int(found.st_mtime), epoch)
+            hasher.update(b"%d:%b" % (len(below), below))
+            hasher.update(repr((*facts, found.st_gid, time)).encode())
+            hasher.update(_content(path, found))
+    except OSError as error:
+        raise UsageError(f"cannot read the input {os.fsdecode(source)}: {error}") from error
+    return hasher.hexdigest()
+
+
+def _walk(top: bytes) -> Iterator[tuple[bytes, bytes]]:
+    pending = [(b"", top)]
+    while pending:
+        below, path = pending.pop()
+        yield below, path
+        if os.path.isdir(path) and not os.path.islink(path):  # noqa: PTH112, PTH114 - bytes
+            names = sorted(os.listdir(path), reverse=True)  # noqa: PTH208 - bytes
+            pending += [(below + b"/" + name, path + b"/" + name) for name in names]
+
+
+def _content(path: bytes, found: os.stat_result) -> bytes:
+    if stat.S_ISLNK(found.st_mode):
+        link = os.readlink(path)  # noqa: PTH115 - bytes
+        return b"%d:%b" % (len(link), link)
+    if not stat.S_ISREG(found.st_mode):
+        return b"%d" % found.st_rdev
+    hasher = hashlib.sha256()
+    with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - bytes
+        while chunk := file.read(_CHUNK):
+            hasher.update(chunk)
+    return hasher.digest()

@@ -1,0 +1,149 @@
+"""What is in the user's cache, and taking out of it what is not needed."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from runcommit_core.cache.entry import DamagedEntryError, Entry, unpack_record
+from runcommit_core.cache.store import RECORD, DirectoryStore, Kept, own_store, to_remove
+from runcommit_core.cachedir import cache_dir
+from runcommit_core.errors import UsageError
+from runcommit_core.layer.wording import size_text
+from runcommit_core.surroundings.amounts import size_in_bytes
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_AGE = re.compile(r"([0-9]+(?:\.[0-9]+)?)([smhdw])")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A result or the index of a base's layer; ``entry`` is None for an index, or if damaged."""
+
+    kind: Literal["result", "index"]
+    kept: Kept
+    entry: Entry | None = None
+
+    @property
+    def about(self) -> str:
+        """What it is, in a few words."""
+        if self.kind == "index":
+            return f"index of sha256:{self.kept.key[:12]}"
+        if self.entry is None:
+            return "damaged"
+        layer = self.entry.layer.diff_id if self.entry.layer else None
+        text = " ".join(self.entry.commands.split())
+        return f"{layer[:19] if layer else 'no layer':19}  {self.entry.backend}: {text}"
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """All items of the cache folder ``where``, the most recently used first."""
+
+    where: Path
+    items: tuple[Item, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes on disk."""
+        return sum(item.kept.size for item in self.items)
+
+
+def cache_contents() -> Contents:
+    """Look at everything; UsageError where there can be no cache folder."""
+    items = [*_results(own_store()), *_indexes(cache_dir() / "index")]
+    ordered = sorted(items, key=lambda item: item.kept.used, reverse=True)
+    return Contents(cache_dir(), tuple(ordered))
+
+
+def prune(
+    contents: Contents, *, everything: bool, size: int | None, older_than: float | None
+) -> list[Item]:
+    """Choose what goes: all; what was not used for so many seconds; the oldest beyond ``size``."""
+    if everything:
+        return list(contents.items)
+    horizon = time.time() - older_than if older_than is not None else None
+    gone = [item for item in contents.items if horizon is not None and item.kept.used < horizon]
+    if size is not None:
+        left = [item.kept for item in reversed(contents.items) if item not in gone]
+        beyond = {kept.path for kept in to_remove(left, size)}
+        gone += [item for item in contents.items if item.kept.path in beyond]
+    return gone
+
+
+def limit(text: str) -> int:
+    """A size as the user writes it; UsageError for what is none."""
+    return size_in_bytes(text, "--size")
+
+
+def age(text: str) -> float:
+    """Seconds of a time like 30d, 12h, 90m or 45s; UsageError for what is none."""
+    found = _AGE.fullmatch(text)
+    if not found:
+        raise UsageError(f"--older-than {text!r} is no time", tip="write it like 30d or 12h")
+    return float(found[1]) * _SECONDS[found[2]]
+
+
+def remove(items: list[Item]) -> None:
+    """Take items away; jobs that use them meanwhile do without."""
+    store = own_store()
+    for item in items:
+        if item.kind == "result":
+            store.remove(item.kept.key)
+        else:
+            item.kept.path.unlink(missing_ok=True)
+
+
+def as_json(item: Item) -> dict[str, Any]:
+    """One item for machines; sizes in bytes, times in seconds since 1970."""
+    said: dict[str, Any] = {
+        "kind": item.kind,
+        "key": item.kept.key,
+        "path": str(item.kept.path),
+        "size": item.kept.size,
+        "used": int(item.kept.used),
+    }
+    if item.entry:
+        layer = item.entry.layer
+        said |= {
+            "diff_id": layer.diff_id if layer else None,
+            "layer_size": layer.size if layer else 0,
+            "backend": item.entry.backend,
+            "commands": item.entry.commands,
+            "created": item.entry.created,
+            "seconds": round(item.entry.seconds, 3),
+        }
+    return said
+
+
+def as_text(item: Item) -> str:
+    """One line."""
+    used = time.strftime("%Y-%m-%d %H:%M", time.localtime(item.kept.used))
+    return f"{item.kept.key[:12]}  {size_text(item.kept.size):>9}  {used}  {item.about}"
+
+
+def _results(store: DirectoryStore) -> list[Item]:
+    return [Item("result", kept, _entry(kept)) for kept in store.kept()]
+
+
+def _entry(kept: Kept) -> Entry | None:
+    try:
+        return unpack_record((kept.path / RECORD).read_bytes(), kept.key)
+    except (OSError, DamagedEntryError):
+        return None
+
+
+def _indexes(folder: Path) -> list[Item]:
+    found = []
+    for path in folder.glob("*/*.sqlite3"):
+        with contextlib.suppress(OSError):
+            facts = path.stat()
+            used = max(facts.st_mtime, facts.st_atime)
+            found.append(Item("index", Kept(path.stem, path, facts.st_blocks * 512, used)))
+    return found

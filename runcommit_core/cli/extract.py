@@ -1,0 +1,88 @@
+"""``runcommit extract``: files and directories out of the result of a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from runcommit_core.cli import completion, options
+from runcommit_core.cli.progress import reporting
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.command(short_help="Run commands on BASE and take files out of the result.")
+@click.option(
+    "--path",
+    "paths",
+    multiple=True,
+    required=True,
+    metavar="PATH",
+    help="An absolute path in the result: a file, or a directory with all it holds.  Repeatable.",
+)
+@click.option(
+    "-o",
+    "--output",
+    "tar",
+    type=_PATH,
+    metavar="TAR",
+    help="A tar to write: each PATH under its base name, owners and modes kept.",
+)
+@click.option(
+    "--to",
+    type=_PATH,
+    metavar="DIR",
+    help="A directory to write into: each PATH under its base name, as files of your own.",
+)
+@click.option(
+    "--as",
+    "places",
+    type=_PATH,
+    multiple=True,
+    metavar="PLACE",
+    help="Exactly where a PATH goes.  Repeatable: one for each --path, in their order.",
+)
+@options.commands
+@options.choice
+@options.run
+@options.layer
+@options.behaviour
+@click.argument("base", shell_complete=completion.base_images)
+@click.argument("argv", nargs=-1, type=click.UNPROCESSED, shell_complete=completion.after_base)
+def extract(
+    verbose: int, quiet: bool, progress: str, json_output: bool, explain: bool, **given: Any
+) -> None:
+    r"""Run commands on BASE and take files and directories out of the result.
+
+    Without an image and from any engine.  BASE and the commands are those of `run`; so are all
+    options that say what runs and what of it counts.
+
+    A PATH that leads over symlinks is followed inside the image; links inside a directory stay
+    links.  With --to and --as, existing files are replaced, existing directories entered, set-id
+    bits of others' ids dropped and devices left out.
+
+    Standard output is what was written, a line for each.
+    """
+    if explain:
+        from runcommit_core.cli.explain import print_extraction
+
+        print_extraction(options.arguments(given), as_json=json_output)
+        return
+    with reporting(progress, verbose=verbose, quiet=quiet) as reporter:
+        from runcommit_core.files.extract import run_extract
+
+        found = run_extract(
+            **options.arguments(given), console=reporter.console, progress=reporter.progress
+        )
+    if json_output:
+        import json
+
+        from runcommit_core.report import metadata
+
+        written = [str(place) for place in found.places]
+        click.echo(json.dumps({**metadata(found.result), "extracted": written}))
+        return
+    for place in found.places:
+        click.echo(place)

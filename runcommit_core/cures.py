@@ -1,0 +1,146 @@
+"""From an engine's words to a cure: what known failures mean and what to do about them."""
+
+from __future__ import annotations
+
+import re
+
+_SUBORDINATE_IDS = (
+    "give your user subordinate ids: as root `usermod --add-subuids 100000-165535"
+    " --add-subgids 100000-165535 USER`, then `podman system migrate`"
+)
+
+
+def _cure(words: str, cure: str) -> tuple[re.Pattern[str], str]:
+    return re.compile(words, re.IGNORECASE | re.DOTALL), cure
+
+
+_CURES = (
+    _cure(
+        r"cgroups in hybrid mode not supported",
+        'crun refuses hybrid cgroups: write runtime = "runc" below [engine] in containers.conf',
+    ),
+    _cure(
+        r"setrlimit|RLIMIT_(NOFILE|NPROC)",
+        "limits cannot be raised here: write default_ulimits = [] below [containers] in"
+        " containers.conf",
+    ),
+    _cure(
+        r"permission denied .{0,80}docker|docker\.sock: connect: permission denied",
+        "join the group docker (as root: `usermod -aG docker USER`) and log in again, or use a"
+        " rootless daemon",
+    ),
+    _cure(
+        r"client version \S+ is too new",
+        "set DOCKER_API_VERSION to the version that the daemon names, or update the daemon",
+    ),
+    _cure(
+        r"cannot connect to the docker daemon|error during connect|failed to connect to the docker",
+        "start the daemon (`systemctl start docker`), or set DOCKER_HOST or the context right",
+    ),
+    _cure(
+        r"""exec(utable)?:? "?new[ug]idmap"?.{0,40}not found""",
+        "install newuidmap and newgidmap (package uidmap or shadow-utils)",
+    ),
+    _cure(
+        r"no sub[ug]id ranges|cannot find (UID/GID|mappings) for user|insufficient [UG]IDs"
+        r"|newuidmap: uid range|not enough (unused )?ids",
+        _SUBORDINATE_IDS,
+    ),
+    _cure(
+        r"XDG_RUNTIME_DIR|RunRoot is pointing to a path|/run/user/\d+.{0,60}(denied|no such)",
+        "set XDG_RUNTIME_DIR to a folder of your own, mode 700: /run/user/UID, made by a login or"
+        " `loginctl enable-linger`",
+    ),
+    _cure(
+        r"(slirp4netns|pasta)\W{1,20}.{0,60}(not found|no such file)",
+        "install slirp4netns or passt, or use --network none or host",
+    ),
+    _cure(
+        r"/dev/net/tun|slirp4netns failed|pasta failed",
+        "rootless networks need /dev/net/tun (as root: `chmod 666 /dev/net/tun`), or use"
+        " --network none or host",
+    ),
+    _cure(
+        r"/dev/fuse|fuse: device not found|fusermount",
+        "fuse-overlayfs needs /dev/fuse (as root: `chmod 666 /dev/fuse`), or write driver ="
+        ' "overlay" without a mount_program into storage.conf',
+    ),
+    _cure(
+        r"graph driver .{0,40}overwritten by graph driver",
+        "the store was made with another driver: `podman system reset` makes a new one, and loses"
+        " what is in it",
+    ),
+    _cure(
+        r"not supported over|kernel does not support overlay|overlay: invalid argument",
+        "put the engine's store on ext4 or xfs, or make the kernel's overlay module available",
+    ),
+    _cure(
+        r"no space left on device|disk quota exceeded",
+        "free space for the engine's store and for TMPDIR, or set TMPDIR to another disk",
+    ),
+    _cure(
+        r"could not find bridge|failed to (set up|create) .{0,40}bridge",
+        "restart the daemon, which makes its bridge anew, or use --network none or host",
+    ),
+    _cure(
+        r"netavark.{0,80}\bnft\b|unable to execute nft", "install nftables, which netavark calls"
+    ),
+    _cure(
+        r"could not find .?netavark|unable to find network (backend|plugin)"
+        r"|failed to find plugin \S+ in path",
+        "install the engine's network programs (netavark and aardvark-dns, or CNI's plugins), or"
+        " use --network none or host",
+    ),
+    _cure(
+        r"exec format error",
+        "the program is for another architecture: install qemu-user-static with binfmt support, or"
+        " choose a base of this one",
+    ),
+    _cure(
+        r"(OCI runtime|crun|runc)\W{1,4}.{0,60}(not found|no such file)"
+        r"|could not find .{0,30}runtime",
+        "install crun or runc, or name one as runtime below [engine] in containers.conf",
+    ),
+    _cure(
+        r"cannot (chdir|set the working directory)|getting current working directory",
+        "start in a folder that the engine's user may enter",
+    ),
+    _cure(
+        r"policy\.json.{0,40}no such file",
+        "install containers-common (golang-github-containers-common), which brings policy.json",
+    ),
+    _cure(
+        r"cannot clone|unshare.{0,60}operation not permitted|max_user_namespaces"
+        r"|user namespaces are not enabled",
+        "user namespaces are off: as root set the sysctl user.max_user_namespaces above 0, and"
+        " kernel.unprivileged_userns_clone=1 or kernel.apparmor_restrict_unprivileged_userns=0",
+    ),
+    _cure(
+        r"network \S+ not found|unable to find network with name",
+        "--network takes none, host, or a network of the engine's own (`docker network ls`,"
+        " `podman network ls`)",
+    ),
+    _cure(
+        r"unable to find user|unknown user error|no matching entries in passwd",
+        "give --user as UID[:GID], or a name that the base's /etc/passwd has",
+    ),
+    _cure(
+        r"unknown (shorthand )?flag",
+        "--run-flag takes flags of this engine's `run`, --engine-flag those before its verb",
+    ),
+    _cure(
+        r"pull access denied|manifest unknown|name unknown|repository .{0,80}does not exist"
+        r"|repository .{0,80}not found|initializing source docker://|Get .{0,4}https?://[^/]+/v2/",
+        "check the image's name and your login; an image that is in the engine needs no registry",
+    ),
+    _cure(
+        r"sd-bus call|interactive authentication required|dbus.{0,60}(no such|denied)",
+        'there is no systemd session: write cgroup_manager = "cgroupfs" below [engine] in'
+        " containers.conf",
+    ),
+)
+
+
+def cure_for(words: str) -> str:
+    """What to do about an engine's error message; empty for one that is not known."""
+    return next((cure for pattern, cure in _CURES if pattern.search(words)), "")

@@ -1,0 +1,1 @@
+"""``runcommit doctor``: what is installed and works, found by trying it."""

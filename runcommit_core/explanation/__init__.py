@@ -1,0 +1,1 @@
+"""``--explain``: what a job would do, without doing any of it."""

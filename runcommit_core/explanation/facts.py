@@ -1,0 +1,126 @@
+"""What a job does that no engine command shows: where things go, and what holds for the run."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+from typing import TYPE_CHECKING, Any
+
+from runcommit_core.cache.caching import caching_of
+from runcommit_core.cache.key import why_not_hermetic
+from runcommit_core.cache.shared import STORE_VARIABLE
+from runcommit_core.cachedir import cache_dir
+from runcommit_core.epoch import VARIABLE
+from runcommit_core.explanation.unknown import UNKNOWN_LAYER
+from runcommit_core.oci.config import base_created
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from runcommit_core.model import Job
+
+_TRANSPORTS = {
+    "upper": "upper: the changes are read from the container's overlay, nothing is committed",
+    "registry": "registry: the engine pulls from and pushes to a registry of the job's own",
+    "archive": "archive: everything travels as archives, unpacked layers and all",
+    "root": "root: the container's whole root is compared with the base",
+}
+
+
+def facts(job: Job, options: Mapping[str, Any], transport: str) -> tuple[tuple[str, str], ...]:
+    """Pairs of a word and what is to be said about it; ``options`` are those of ``run_commit``."""
+    return (
+        *_outputs(options),
+        ("transport", _TRANSPORTS.get(transport, transport)),
+        ("epoch", _epoch(job, options)),
+        *_run(job),
+        *_layer(job),
+        *_behaviour(options),
+        ("index", f"what is known of the base's files is kept in {cache_dir()}"),
+        ("cache", _cache(job, options)),
+    )
+
+
+def _outputs(options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for name in ("layer", "image", "metadata", "provenance"):
+        value = options.get(name) or ()
+        for place in [value] if isinstance(value, (str, os.PathLike)) else value:
+            yield name, f"is written to {os.fspath(place)}"
+    if extraction := options.get("extraction"):
+        yield "files", f"taken out of the result: {_listed(extraction.paths)}"
+    if not options.get("layer"):
+        yield "layer", "is written to no file, its diff_id is printed"
+
+
+def _epoch(job: Job, options: Mapping[str, Any]) -> str:
+    if not epoch_is_known(job, options):
+        return "the created of the base, which the engine is not asked for now"
+    epoch = job.layer.epoch
+    when = dt.datetime.fromtimestamp(epoch, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    if options.get("source_date_epoch") is not None:
+        why = "--source-date-epoch"
+    elif os.environ.get(VARIABLE):
+        why = f"the variable {VARIABLE}"
+    elif base_created(job.base.config) == epoch:
+        why = "the base's created"
+    else:
+        why = "the base says nothing"
+    return f"{epoch} ({when}), from {why}"
+
+
+def epoch_is_known(job: Job, options: Mapping[str, Any]) -> bool:
+    """Whether it does not depend on an image that only the engine has."""
+    given = options.get("source_date_epoch") is not None or bool(os.environ.get(VARIABLE))
+    return given or job.base.diff_ids != (UNKNOWN_LAYER,)
+
+
+def _run(job: Job) -> Iterator[tuple[str, str]]:
+    run = job.run
+    yield "network", run.network or "the engine's default"
+    unknown = job.base.diff_ids == (UNKNOWN_LAYER,)
+    yield "user", run.user or ("the base's" if unknown else "root")
+    for mount in run.mounts:
+        what = f"from {mount.source}" if mount.kind in {"bind", "input"} else mount.name
+        yield "mount", f"{mount.kind} {what} on {mount.target}".replace("  ", " ")
+    if run.timeout:
+        yield "timeout", f"{run.timeout:g} s"
+
+
+def _layer(job: Job) -> Iterator[tuple[str, str]]:
+    if job.layer.mtime == "set":
+        yield "mtime", "every time that differs from the base's is the epoch"
+
+
+def _behaviour(options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    if excluded := _listed(options.get("exclude", ())):
+        yield "exclude", f"left out of the layer: {excluded}"
+    if cleaned := _listed(options.get("clean", ())):
+        yield "clean", f"left out of the layer: what {cleaned} leaves behind"
+    if options.get("split"):
+        yield "split", "these steps run once for each command, each on the layers before it"
+    if options.get("check_reproducible"):
+        yield "twice", "run, commit and save happen twice, and the layers are compared"
+    if options.get("verify"):
+        yield "verify", "base and layer are compared with the container's root"
+
+
+def _cache(job: Job, options: Mapping[str, Any]) -> str:
+    store = options.get("cache_store")
+    caching = caching_of(
+        options.get("cache"),
+        store,
+        options.get("plugins", ()),
+        job.run.network,
+        rereads=bool(options.get("check_reproducible")),
+    )
+    if caching.takes and (caching.mode == "always" or not why_not_hermetic(job)):
+        shared = store or os.environ.get(STORE_VARIABLE)
+        places = f"{cache_dir()}/results" + (f" and {os.fspath(shared)}" if shared else "")
+        return f"{caching.mode}: a result of this very job is taken from {places}, without a run"
+    if caching.takes or caching.mode == "hermetic":
+        return f"not used for this job: {why_not_hermetic(job) or 'it runs twice or with plugins'}"
+    return f"{caching.mode}: no result is taken from it"
+
+
+def _listed(value: object) -> str:
+    return value if isinstance(value, str) else ", ".join(map(str, value or ()))  # type: ignore[call-overload]

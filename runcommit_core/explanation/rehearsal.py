@@ -1,0 +1,237 @@
+"""Going through a backend's own steps while no process starts: each command is written down.
+
+So an explanation cannot differ from what a run does: the words come out of the very same code.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import dataclasses
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, cast
+
+from runcommit_core import process
+from runcommit_core.errors import UsageError
+from runcommit_core.explanation.model import (
+    ADDRESS,
+    FOLDER,
+    JOB,
+    REPOSITORY,
+    SECRETS,
+    PlannedCommand,
+)
+from runcommit_core.explanation.unknown import UNKNOWN_LAYER
+from runcommit_core.layer.upper import can_read_uppers
+from runcommit_core.model import SavedImage
+from runcommit_core.registry.access import Access
+from runcommit_core.transport import Mode, Transport
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from runcommit_core.hookspecs import Pipeline
+    from runcommit_core.layer.basetree import BaseTree
+    from runcommit_core.model import EngineInfo, Image, Job
+
+ABSENT = "unless the engine has the private copy of the base"
+UNREACHED = "instead, if the engine cannot use the job's registry"
+
+UNREAD = "only the first time with this image"
+
+_SAVEROOT = "runcommit_core.layer.saveroot"
+_NAMELESS = "localhost/runcommit/base:HASH"
+_NOTHING_NEW = '{"diff_id": "sha256:0", "warnings": []}'
+
+
+class Recorder:
+    """Stands in for all processes of a rehearsal and remembers their command lines."""
+
+    def __init__(self, steps: Pipeline, engine: EngineInfo, folder: Path) -> None:
+        self.commands: list[PlannedCommand] = []
+        self.undos = contextlib.ExitStack()
+        """What the job's end undoes of what came before its steps."""
+        self._steps = steps
+        self._engine = engine
+        self._placeholders = {os.fspath(folder): FOLDER}
+        self._step = ""
+        self._conditions: list[str] = []
+
+    def __call__(self, argv: tuple[str, ...], stdin: Iterable[bytes] | None) -> process.Completed:
+        shown = tuple(map(self._on_paper, argv))
+        condition = self._conditions[-1] if self._conditions else ""
+        source = "" if stdin is None else "the base as an archive"
+        self.commands.append(PlannedCommand(self._step, shown, condition, source))
+        if _SAVEROOT in argv:
+            return process.Completed(argv, 0, _NOTHING_NEW, "")
+        answer: object = self._steps.rehearse(engine=self._engine, argv=argv)
+        if isinstance(answer, process.Completed):
+            return answer
+        return process.Completed(argv, 0, "", "")
+
+    def hide(self, path: Path, placeholder: str) -> None:
+        """Show a placeholder for a path that the next run will not have."""
+        self._placeholders[os.fspath(path)] = placeholder
+
+    def _on_paper(self, word: str) -> str:
+        for path, placeholder in self._placeholders.items():
+            word = word.replace(path, placeholder)
+        return word
+
+    @contextlib.contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Commands in this block belong to the step of that name."""
+        before, self._step = self._step, name
+        with process.rehearsed(self):
+            yield
+        self._step = before
+
+    @contextlib.contextmanager
+    def condition(self, words: str) -> Iterator[None]:
+        """Commands in this block run on a condition."""
+        self._conditions.append(words)
+        try:
+            yield
+        finally:
+            self._conditions.pop()
+
+
+class RehearsedTransport(Transport):
+    """A job's transport on paper: of two possible ways, both are shown."""
+
+    def __init__(self, original: Transport, recorder: Recorder, folder: Path) -> None:
+        vars(self).update(vars(original))
+        self._recorder = recorder
+        authfile = folder / "auth-PORT.json"
+        authfile.write_text("{}")
+        self._placeholder = Access(ADDRESS, REPOSITORY, authfile)
+        self._when = ABSENT
+        self._called = _NAMELESS if self._base.diff_ids == (UNKNOWN_LAYER,) else original.name
+
+    @property
+    def name(self) -> str:
+        """The private copy's name, which depends on a config that may not be known yet."""
+        return self._called
+
+    def of_result(self) -> RehearsedTransport:
+        """The transport that brings the result into the engine."""
+        other = copy.copy(self)
+        vars(other).update(_when="", _called=f"localhost/runcommit/result:{JOB}")
+        return other
+
+    def _access(self) -> Access:
+        return self._placeholder
+
+    def deliver(
+        self, *, pull: Callable[[Access], None], load: Callable[[Iterator[bytes]], None]
+    ) -> None:
+        with self._recorder.condition(self._when):
+            if self.mode is Mode.ARCHIVE or not self._image.portable:
+                load(iter(()))
+                return
+            pull(self._access())
+        if self.mode is Mode.AUTO:
+            with self._recorder.condition(UNREACHED):
+                load(iter(()))
+
+    def upper(self, find: Callable[[], str]) -> Path | None:
+        if self.mode is not Mode.AUTO or not can_read_uppers():
+            return None
+        folder = find().strip()
+        return Path(folder) if folder.startswith("/") else None
+
+    def collect(
+        self,
+        tag: str,  # noqa: ARG002 - the same as the real one's
+        *,
+        push: Callable[[Access], None],
+        save: Callable[[], contextlib.AbstractContextManager[BinaryIO]],
+    ) -> SavedImage:
+        self.used = "archive" if self.mode is Mode.ARCHIVE else "registry"
+        if self.mode is not Mode.ARCHIVE:
+            push(self._access())
+        if self.mode is Mode.ARCHIVE:
+            with save():
+                pass
+        elif self.mode is Mode.AUTO:
+            with self._recorder.condition(UNREACHED), save():
+                pass
+        return SavedImage(self._image.config, self._base.diff_ids, ())
+
+
+class _NoTree:
+    """Stands for the base's tree, which a rehearsal does not read."""
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+
+def rehearse(
+    steps: Pipeline, recorder: Recorder, job: Job, *, verified: bool, result: str | None
+) -> str:
+    """Go through the steps of ``job``; tell the transport that would serve.
+
+    ``result`` is the name that the complete image gets in the engine, if any.
+    """
+    with recorder.step("clean up"), contextlib.ExitStack() as cleanup:
+        cleanup.callback(recorder.undos.close)
+        for mount in job.run.mounts:
+            if mount.kind == "secret":
+                recorder.hide(Path(mount.source).parent, SECRETS)
+        transport = RehearsedTransport(job.transport, recorder, job.folder)
+        planned = on_paper(job, transport, cleanup)
+        with recorder.step("load"):
+            base = steps.load(job=planned)
+        with recorder.step("run"):
+            container = steps.run(job=planned, image=base)
+        with recorder.step("commit"):
+            committed = steps.commit(job=planned, container=container)
+        with recorder.step("save"):
+            steps.save(job=planned, image=committed)
+        if verified:
+            # docker looks at the real container, of which there is none
+            with recorder.step("verify"), contextlib.suppress(UsageError, OSError):
+                steps.root(job=planned, container=container)
+        if result:
+            delivery = dataclasses.replace(planned, transport=transport.of_result())
+            with recorder.step("deliver"):
+                steps.deliver(job=delivery, reference=result)
+    return planned.transport.used
+
+
+def rehearse_resolve(steps: Pipeline, recorder: Recorder, job: Job, reference: str) -> Image:
+    """Go through the step that finds an image in the engine."""
+    with recorder.step("clean up"), contextlib.ExitStack() as cleanup:
+        transport = RehearsedTransport(job.transport, recorder, job.folder)
+        planned = on_paper(job, transport, cleanup)
+        with recorder.step("resolve"):
+            image = steps.resolve(job=planned, reference=reference)
+        recorder.undos = cleanup.pop_all()
+        return image
+
+
+def rehearse_read(steps: Pipeline, recorder: Recorder, job: Job, image: Image) -> None:
+    """Go through the reading of an image that only the engine has."""
+    with recorder.step("clean up"), contextlib.ExitStack() as cleanup:
+        transport = RehearsedTransport(job.transport, recorder, job.folder)
+        planned = on_paper(job, transport, cleanup)
+        with recorder.step("read"), recorder.condition(UNREAD):
+            steps.save(job=planned, image=image)
+
+
+def on_paper(job: Job, transport: Transport, cleanup: contextlib.ExitStack) -> Job:
+    """The same job with placeholders for what only a run knows."""
+    return dataclasses.replace(
+        job,
+        id=JOB,
+        transport=transport,
+        tree=lambda: cast("BaseTree", _NoTree()),
+        cleanup=cleanup,
+        containers=cleanup,
+        console=_ignored,
+    )
+
+
+def _ignored(chunk: bytes) -> None:
+    """Nothing speaks in a rehearsal."""

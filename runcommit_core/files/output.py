@@ -1,0 +1,118 @@
+"""The extraction of one job: opened before it runs, filled from its result, published with it."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from typing import TYPE_CHECKING, TypeVar
+
+from runcommit_core.cachedir import cache_dir
+from runcommit_core.errors import UsageError
+from runcommit_core.files.inplace import Landing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from runcommit_core.files.request import Extraction
+    from runcommit_core.layer.basetree import BaseTree
+    from runcommit_core.model import Job, Layers
+    from runcommit_core.oci.model import BaseImage
+    from runcommit_core.staging import Staging
+
+log = logging.getLogger("runcommit")
+
+T = TypeVar("T")
+
+
+class Opened:
+    """Where the files of one job go; :meth:`fill` it, then :meth:`publish`."""
+
+    def __init__(self, asked: Extraction, staged: Staging) -> None:
+        self._asked = asked
+        self._tar = staged.beside(asked.tar) if asked.tar else None
+        self._landing = None if asked.tar else Landing(_places(asked), _folder(asked))
+
+    @property
+    def places(self) -> list[Path]:
+        """Paths in the folders in which unfinished files may be, for the job's record."""
+        return [folder / "x" for folder in self._landing.folders] if self._landing else []
+
+    def fill(self, job: Job, layers: Layers) -> None:
+        """Take the files out of the base and the new layers.
+
+        :raises UsageError: the result has no such path, or something in the way at its place
+        """
+        from runcommit_core.files.contents import collect
+        from runcommit_core.files.selection import select
+
+        image = _result(job, layers)
+        selected = _with_tree(image, job, lambda tree: select(tree, self._asked.paths))
+        folder = job.folder / "contents"
+        folder.mkdir()
+        contents = collect(selected, image.layers, job.locate, folder)
+        if self._landing:
+            self._landing.fill(selected, contents)
+        elif self._tar:
+            from runcommit_core.files.tarball import write_tar
+
+            write_tar(self._tar, selected, self._asked.names, contents)
+
+    def publish(self) -> None:
+        """Rename what is not a tar, which is published with the job's other outputs."""
+        if self._landing:
+            self._landing.publish()
+
+    def discard(self) -> None:
+        """Remove what was not published."""
+        if self._landing:
+            self._landing.discard()
+
+
+@contextlib.contextmanager
+def opened(asked: Extraction, staged: Staging) -> Iterator[Opened]:
+    """Check the places before the job runs, and leave nothing beside them when it is over."""
+    found = Opened(asked, staged)
+    try:
+        yield found
+    finally:
+        found.discard()
+
+
+def _folder(asked: Extraction) -> Path | None:
+    if asked.to is None:
+        return None
+    folder = asked.to.resolve()
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"cannot write into {asked.to}: it is no directory")
+    return folder
+
+
+def _places(asked: Extraction) -> list[Path]:
+    """The real places: links in the caller's own paths are followed, a last one is not."""
+    return [_real(place) for place in asked.written]
+
+
+def _real(place: Path) -> Path:
+    return place.parent.resolve() / place.name if place.name else place.resolve()
+
+
+def _result(job: Job, layers: Layers) -> BaseImage:
+    from runcommit_core.stacking import on_top
+
+    return on_top(job.base, layers, job.base.config)
+
+
+def _with_tree(image: BaseImage, job: Job, use: Callable[[BaseTree], T]) -> T:
+    """Call ``use`` with the image's tree, once more where an index proves damaged."""
+    from runcommit_core.layer.indexing import Indexing
+    from runcommit_core.layer.layerfile import IndexDamagedError
+
+    indexing = Indexing(cache_dir(), image, job.locate)
+    try:
+        with indexing.tree() as tree:
+            return use(tree)
+    except IndexDamagedError as error:
+        log.warning("%s; reading the image anew", error)
+    with indexing.tree() as tree:
+        return use(tree)

@@ -1,0 +1,100 @@
+"""What to extract and where to, checked before anything runs."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runcommit_core.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class Extraction:
+    """Absolute ``paths`` of the result, and one of three places for them.
+
+    ``tar`` is a tar to write, ``to`` a directory that takes each path under its base name;
+    ``places`` has, for each path, exactly where it goes.
+    """
+
+    paths: tuple[str, ...]
+    tar: Path | None = None
+    to: Path | None = None
+    places: tuple[Path, ...] = ()
+
+    @property
+    def names(self) -> tuple[bytes, ...]:
+        """What each path is called in the tar or directory; empty for the root itself."""
+        return tuple(map(base_name, self.paths))
+
+    @property
+    def written(self) -> tuple[Path, ...]:
+        """What is there afterwards: the tar, or a place for each path, in their order."""
+        if self.tar:
+            return (self.tar,)
+        if self.to:
+            return tuple(self.to / os.fsdecode(name) for name in self.names)
+        return self.places
+
+
+def extraction(
+    paths: str | Sequence[str],
+    *,
+    tar: str | os.PathLike[str] | None = None,
+    to: str | os.PathLike[str] | None = None,
+    places: Sequence[str | os.PathLike[str]] = (),
+) -> Extraction:
+    """Check what was asked for.
+
+    :raises UsageError: no path, a relative one, two of one name, none or several of the places
+    """
+    asked = (paths,) if isinstance(paths, str) else tuple(paths)
+    if not asked:
+        raise UsageError("there is nothing to extract", tip="name it with --path")
+    for path in asked:
+        if not path.startswith("/") or "\0" in path:
+            raise UsageError(f"cannot extract {path!r}: it is no absolute path in the image")
+    if sum(map(bool, (tar is not None, to is not None, places))) != 1:
+        raise UsageError(
+            "extracting takes one of -o TAR, --to DIR and --as PATH, not none and not several"
+        )
+    found = Extraction(
+        asked,
+        Path(tar) if tar is not None else None,
+        Path(to) if to is not None else None,
+        tuple(map(Path, places)),
+    )
+    if places:
+        _check_places(found)
+    else:
+        _check_names(found)
+    return found
+
+
+def base_name(path: str) -> bytes:
+    """The last component of a path as it was given, which docker and podman cp call it."""
+    return os.fsencode(posixpath.basename(posixpath.normpath(path)))
+
+
+def _check_places(found: Extraction) -> None:
+    if len(found.places) != len(found.paths):
+        raise UsageError(
+            f"--as names {len(found.places)} places for {len(found.paths)} paths: each --path"
+            " has one --as, in their order"
+        )
+
+
+def _check_names(found: Extraction) -> None:
+    names = found.names
+    for path, name in zip(found.paths, names, strict=True):
+        if names.count(name) > 1 or (not name and len(names) > 1):
+            raise UsageError(
+                f"cannot extract {path}: another path would be called "
+                f"{os.fsdecode(name) or 'like something in it'!r} as well",
+                tip="give each --path a place of its own with --as",
+            )

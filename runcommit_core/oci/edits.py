@@ -1,0 +1,242 @@
+"""Edits of a result's config, with the meaning that the instructions of a Dockerfile have.
+
+What each does is written down in docs/reference/config-edits.md.  Fields of the config that are
+not edited stay as they are, unknown ones too.
+"""
+
+from __future__ import annotations
+
+import json
+import posixpath
+import re
+import shlex
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING
+
+from runcommit_core.errors import UsageError
+from runcommit_core.oci.config import checked_config, rfc3339
+from runcommit_core.oci.jsondoc import JsonObject, canonical_json, list_at, object_at, texts_at
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    Words = str | Sequence[str]
+
+DEFAULT_COMMENT = "runcommit"
+"""What history items of ours say where the user has nothing to say."""
+
+_SHELL = ("/bin/sh", "-c")
+_VARIABLE = re.compile(
+    r"\\(?P<escaped>[\\$])|\$(?:(?P<plain>\w+)|\{(?P<name>\w+)(?::(?P<how>[-+])(?P<word>[^}]*))?\})",
+    re.ASCII,
+)
+_PORT = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?(?:/(tcp|udp|sctp))?", re.ASCII | re.IGNORECASE)
+_PORTS = range(1, 65536)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigEdits:
+    """What to change; None and an empty mapping leave a field as the base has it.
+
+    ``entrypoint`` and ``cmd`` are lists of words, empty ones clear.  ``env`` comes in the order in
+    which it is set.  ``ports`` are ``80/tcp``.  ``comment`` stands in the new history items.
+    """
+
+    env: Mapping[str, str] = field(default_factory=dict)
+    entrypoint: str | tuple[str, ...] | None = None
+    cmd: str | tuple[str, ...] | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    user: str | None = None
+    workdir: str | None = None
+    ports: tuple[str, ...] = ()
+    author: str | None = None
+    comment: str | None = None
+
+    def told(self) -> JsonObject:
+        """What was asked for, as JSON; what was not is left out."""
+        nothing = ConfigEdits()
+        names = [each.name for each in fields(self)]
+        return {
+            name: value
+            for name in names
+            if (value := getattr(self, name)) != getattr(nothing, name)
+        }
+
+
+def config_edits(
+    *,
+    env: Mapping[str, str] | None = None,
+    entrypoint: Words | None = None,
+    cmd: Words | None = None,
+    labels: Mapping[str, str] | None = None,
+    annotations: Mapping[str, str] | None = None,
+    user: str | None = None,
+    workdir: str | None = None,
+    expose: Words = (),
+    author: str | None = None,
+    comment: str | None = None,
+) -> ConfigEdits:
+    """Check what was asked for; UsageError for what no config can hold."""
+    for what, given in (("variable", env), ("label", labels), ("annotation", annotations)):
+        for key in given or ():
+            if not key or (what == "variable" and "=" in key):
+                raise UsageError(f"{key!r} is no name of a {what}")
+    return ConfigEdits(
+        env=dict(env or {}),
+        entrypoint=_words("entrypoint", entrypoint),
+        cmd=_words("cmd", cmd),
+        labels=dict(labels or {}),
+        annotations=dict(annotations or {}),
+        user=user,
+        workdir=workdir,
+        ports=tuple(
+            port
+            for text in ([expose] if isinstance(expose, str) else expose)
+            for port in _ports(text)
+        ),
+        author=author,
+        comment=comment,
+    )
+
+
+def edited_config(config: bytes, edits: ConfigEdits, *, created: int, inherited: int) -> bytes:
+    """The config with the edits, and with a history item for each, as ``docker build`` has them.
+
+    The first ``inherited`` items are the base's; all others bear the comment.
+    """
+    where = "the image's config"
+    document = checked_config(config, where)
+    settings = object_at(document, "config", where)
+    told = _apply(settings, edits, where)
+    if edits.author is not None:
+        document["author"] = edits.author
+    if told:
+        document["config"] = settings
+    layers = list_at(object_at(document, "rootfs", where), "diff_ids", where)
+    history = list_at(document, "history", where)
+    if history or not layers:
+        item: JsonObject = {"created": rfc3339(created), "empty_layer": True}
+        own = [*history[inherited:], *(item | {"created_by": text} for text in told)]
+        comment = DEFAULT_COMMENT if edits.comment is None else edits.comment
+        document["history"] = [*history[:inherited], *(_commented(each, comment) for each in own)]
+    return canonical_json(document)
+
+
+def _commented(item: JsonObject, comment: str) -> JsonObject:
+    kept = {key: value for key, value in item.items() if key != "comment"}
+    return kept | {"comment": comment} if comment else kept
+
+
+def _apply(settings: JsonObject, edits: ConfigEdits, where: str) -> list[str]:
+    """Edit the settings in place; the instructions that would have done it."""
+    told: list[str] = []
+    for key, value in edits.env.items():
+        told.append(f"ENV {key}={_set_variable(settings, key, value, where)}")
+    if edits.labels:
+        settings["Labels"] = object_at(settings, "Labels", where) | dict(edits.labels)
+        told += [f"LABEL {key}={value}" for key, value in edits.labels.items()]
+    if edits.user is not None:
+        _set(settings, "User", edits.user)
+        told.append(f"USER {edits.user}".rstrip())
+    if edits.workdir is not None:
+        _set(settings, "WorkingDir", _joined(settings.get("WorkingDir"), edits.workdir))
+        told.append(f"WORKDIR {settings.get('WorkingDir', '/')}")
+    if edits.ports:
+        ports = object_at(settings, "ExposedPorts", where)
+        settings["ExposedPorts"] = ports | {port: ports.get(port, {}) for port in edits.ports}
+        told.append(f"EXPOSE {' '.join(edits.ports)}")
+    if edits.entrypoint is not None:
+        told.append(f"ENTRYPOINT {_set_words(settings, 'Entrypoint', edits.entrypoint, where)}")
+        if edits.cmd is None:  # what the base would give to its own entrypoint
+            settings.pop("Cmd", None)
+    if edits.cmd is not None:
+        told.append(f"CMD {_set_words(settings, 'Cmd', edits.cmd, where)}")
+    return told
+
+
+def _set(settings: JsonObject, key: str, value: object) -> None:
+    if value:
+        settings[key] = value
+    else:
+        settings.pop(key, None)
+
+
+def _set_words(settings: JsonObject, key: str, words: str | tuple[str, ...], where: str) -> str:
+    """Set a list of words, a text through the image's shell; the list as JSON."""
+    if isinstance(words, str):
+        words = (*(texts_at(settings, "Shell", where) or _SHELL), words)
+    _set(settings, key, list(words))
+    return json.dumps(list(words), ensure_ascii=False)
+
+
+def _set_variable(settings: JsonObject, key: str, value: str, where: str) -> str:
+    """Replace the variable where it stands, else append it; its value as it is now."""
+    items = texts_at(settings, "Env", where)
+    before = dict(item.partition("=")[::2] for item in items)
+    expanded = _expanded(value, before)
+    new = f"{key}={expanded}"
+    if key in before:
+        settings["Env"] = [new if item.partition("=")[0] == key else item for item in items]
+    else:
+        settings["Env"] = [*items, new]
+    return shlex.quote(expanded) if " " in expanded else expanded
+
+
+def _expanded(text: str, env: Mapping[str, str]) -> str:
+    r"""Put the image's variables in, as ``ENV`` does: $NAME, ${NAME}, ${NAME:-word}, \$."""
+
+    def value(found: re.Match[str]) -> str:
+        if found["escaped"]:
+            return found["escaped"]
+        known = env.get(found["plain"] or found["name"], "")
+        match found["how"]:
+            case "-":
+                return known or found["word"]
+            case "+":
+                return found["word"] if known else ""
+        return known
+
+    return _VARIABLE.sub(value, text)
+
+
+def _joined(base: object, workdir: str) -> str:
+    """The directory as ``WORKDIR`` means it: relative to the one before, without ``..``."""
+    if not workdir:
+        return ""
+    joined = posixpath.join("/", str(base or ""), workdir)
+    return "/" + posixpath.normpath(joined).lstrip("/")
+
+
+def _words(what: str, given: Words | None) -> str | tuple[str, ...] | None:
+    """A JSON array or a sequence is a list of words; any other text is for the shell."""
+    if given is None:
+        return None
+    if not isinstance(given, str):
+        return tuple(given)
+    if not given.strip():
+        return ()
+    if not given.lstrip().startswith("["):
+        return given
+    try:
+        words = json.loads(given)
+    except ValueError as error:
+        if re.match(r"\s*\[\s", given):  # the shell's test
+            return given
+        raise UsageError(
+            f"{what}: {given!r} begins like a JSON array and is none: {error}",
+            tip="""write ["/bin/program", "argument"], with double quotes""",
+        ) from error
+    if not all(isinstance(word, str) for word in words):
+        raise UsageError(f"{what}: {given!r} holds something other than strings")
+    return tuple(words)
+
+
+def _ports(text: str) -> list[str]:
+    found = _PORT.fullmatch(text)
+    first, last = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
+    if not found or first not in _PORTS or last not in _PORTS or last < first:
+        raise UsageError(
+            f"{text!r} is no port to expose", tip="write PORT, PORT/udp or FIRST-LAST[/PROTOCOL]"
+        )
+    return [f"{port}/{(found[3] or 'tcp').lower()}" for port in range(first, last + 1)]

@@ -1,0 +1,54 @@
+"""Amounts as users write them: memory, processors, durations."""
+
+from __future__ import annotations
+
+import math
+import re
+
+from runcommit_core.errors import UsageError
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([kmgt]?)(?:i?b)?", re.IGNORECASE)
+_POWERS = {"": 0, "k": 10, "m": 20, "g": 30, "t": 40}
+_DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?")
+_LEAST_MEMORY = 6 << 20
+
+
+def size_in_bytes(text: str | int, option: str) -> int:
+    """``512m`` as a number of bytes; units are b, k, m, g and t, powers of 1024 as docker's.
+
+    Raises UsageError, naming ``option``, for anything else and for 0.
+    """
+    found = _SIZE.fullmatch(str(text).strip())
+    size = int(float(found[1]) * (1 << _POWERS[found[2].lower()])) if found else 0
+    if not size:
+        raise UsageError(f"{option} {text!r} is no size", tip="write it like 512m or 2g")
+    return size
+
+
+def memory_limit(text: str | int) -> int:
+    """The limit in bytes; UsageError below 6 MB, with which no container can start."""
+    size = size_in_bytes(text, "--memory")
+    if size < _LEAST_MEMORY:
+        raise UsageError(f"--memory {text!r} is less than 6m, which engines demand at least")
+    return size
+
+
+def processors(text: str | float) -> float:
+    """How many processors, such as 1.5; UsageError for what is no positive number."""
+    try:
+        count = float(text)
+    except ValueError:
+        count = 0.0
+    if not (0.01 <= count < math.inf):  # noqa: PLR2004 - the least that engines take
+        raise UsageError(f"--cpus {text!r} is no number of processors", tip="write it like 1.5")
+    return count
+
+
+def duration(text: str | float) -> float:
+    """``90``, ``90s``, ``5m`` or ``1h30m`` in seconds; UsageError for anything else and for 0."""
+    found = _DURATION.fullmatch(str(text).strip())
+    hours, minutes, seconds = (float(part or 0) for part in found.groups()) if found else (0, 0, 0)
+    total = hours * 3600 + minutes * 60 + seconds
+    if not total:
+        raise UsageError(f"--timeout {text!r} is no duration", tip="write it like 90s, 5m or 1h30m")
+    return total

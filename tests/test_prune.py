@@ -1,0 +1,289 @@
+"""What killed jobs leave, and ``runcommit prune``, without an engine."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from runcommit_core import EngineError, Leftover, hookimpl, made_by, process
+from runcommit_core.model import EngineOptions
+from runcommit_core.prune import Choice, Prune, look, remove
+from tests import canned, images
+from tests.test_cli import CANNED, runcommit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ONE = images.image(images.layer({"old": b"old"}))
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("RUNCOMMIT_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    (tmp_path / "tmp").mkdir()
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> str:
+    return f"oci:{images.write_directory(tmp_path / 'base', images.oci_files(ONE))}"
+
+
+@contextlib.contextmanager
+def waiting_job(base: str, folder: Path, **env: str) -> Iterator[tuple[process.Running, str]]:
+    """A job that waits in its command; its process and its id."""
+    said = folder / f"said-{time.monotonic_ns()}"
+    jobs = Path(os.environ["RUNCOMMIT_CACHE_DIR"], "jobs")
+    before = set(jobs.glob("*.json"))
+    argv = (
+        *(sys.executable, "-m", "runcommit_core", "run", "-b", "tests.talking:waiting", base),
+        *("-c", "true", "-o", str(folder / "layer.tar"), "--image", str(folder / "image")),
+    )
+    with process.started(*argv, log=said, env=os.environ | env) as running:
+        end = time.monotonic() + 30
+        while b"waiting" not in said.read_bytes():
+            assert time.monotonic() < end, said.read_text()
+            time.sleep(0.02)
+        (record,) = set(jobs.glob("*.json")) - before
+        yield running, record.stem
+
+
+def kill(running: process.Running) -> None:
+    running.send_signal(signal.SIGKILL)
+    running.wait(10)
+
+
+def records(cache: Path) -> list[str]:
+    return sorted(path.stem for path in (cache / "jobs").iterdir())
+
+
+def pruned(*arguments: str) -> list[dict[str, Any]]:
+    done = runcommit("prune", "--json", *arguments)
+    assert done.returncode == 0, done.errors
+    found: list[dict[str, Any]] = json.loads(done.output)
+    return found
+
+
+def test_a_job_that_ends_leaves_no_record(base: str, cache: Path):
+    assert runcommit("run", "-b", CANNED, base, "-c", "true").returncode == 0
+    assert runcommit("run", "-b", "tests.talking:failing", base, "-c", "true").returncode == 5
+    assert records(cache) == []
+
+
+def test_an_interrupted_job_leaves_no_record(base: str, cache: Path, tmp_path: Path):
+    with waiting_job(base, tmp_path) as (running, _):
+        running.send_signal(signal.SIGTERM)
+        assert running.wait(10) == 143
+    assert records(cache) == []
+
+
+def test_files_of_a_killed_job_go_and_those_of_a_living_one_stay(
+    base: str, cache: Path, tmp_path: Path
+):
+    with (
+        waiting_job(base, tmp_path) as (killed, killed_id),
+        waiting_job(base, tmp_path) as (living, living_id),
+    ):
+        outputs = tmp_path.glob(".runcommit-*")
+        (folder,) = [
+            Path(json.loads((cache / "jobs" / f"{job_id}.json").read_bytes())["folder"])
+            for job_id in (killed_id,)
+        ]
+        facts = json.loads((cache / "jobs" / f"{killed_id}.json").read_bytes())
+        (folder / "blob").write_bytes(bytes(5000))
+        half = tmp_path / f".runcommit-{facts['mark']}-0"
+        half.write_bytes(b"half")
+        kill(killed)
+        rehearsed = pruned("--dry-run")
+        assert [(row["kind"], row["name"], row["removed"]) for row in rehearsed] == [
+            ("folder", str(folder), False),
+            ("output", str(half), False),
+        ]
+        assert folder.is_dir()
+        assert half.exists()
+        assert records(cache) == sorted([killed_id, living_id])
+        assert rehearsed[0]["size"] >= 5000
+        assert [row["removed"] for row in pruned()] == [True, True]
+        assert not folder.exists()
+        assert not half.exists()
+        assert records(cache) == [living_id]
+        assert pruned() == []
+        living.send_signal(signal.SIGTERM)
+        assert living.wait(10) == 143
+    assert records(cache) == []
+    assert list(outputs) == []
+
+
+def test_a_line_says_what_where_and_how_big(base: str, tmp_path: Path):
+    with waiting_job(base, tmp_path) as (running, _):
+        kill(running)
+    done = runcommit("prune")
+    assert (done.returncode, done.errors) == (0, "")
+    kind, backend, name, *size = done.output.split()
+    assert (kind, backend, size) == ("folder", "-", ["0", "B"]), done.output
+    assert not Path(name).exists()
+
+
+def test_what_other_caches_know_is_left_alone(base: str, cache: Path, tmp_path: Path):
+    with waiting_job(base, tmp_path) as (running, job_id):
+        kill(running)
+    elsewhere = runcommit("prune", RUNCOMMIT_CACHE_DIR=str(tmp_path / "another"))
+    assert (elsewhere.returncode, elsewhere.output) == (0, "")
+    assert records(cache) == [job_id]
+    pruned()
+
+
+def test_what_another_machine_made_is_left_alone(base: str, cache: Path, tmp_path: Path):
+    with waiting_job(base, tmp_path) as (running, job_id):
+        kill(running)
+    path = cache / "jobs" / f"{job_id}.json"
+    facts = json.loads(path.read_bytes())
+    path.write_text(json.dumps(facts | {"machine": "another"}))
+    assert pruned() == []
+    path.write_text("{ torn")
+    assert pruned() == []
+    path.write_text(json.dumps(facts))
+    assert [row["kind"] for row in pruned()] == ["folder"]
+
+
+def test_no_secret_is_in_the_record(base: str, cache: Path, tmp_path: Path):
+    secret = "s3cr3t-value"
+    with waiting_job(base, tmp_path, TOKEN=secret, DOCKER_HOST="unix:///x") as (_, job_id):
+        text = (cache / "jobs" / f"{job_id}.json").read_text()
+        mode = (cache / "jobs" / f"{job_id}.json").stat().st_mode & 0o777
+    assert secret not in text
+    assert "unix:///x" in text
+    assert mode == 0o600
+
+
+def test_an_unknown_backend_keeps_the_record_and_says_so(base: str, cache: Path, tmp_path: Path):
+    with waiting_job(base, tmp_path) as (running, job_id):
+        kill(running)
+    path = cache / "jobs" / f"{job_id}.json"
+    facts = json.loads(path.read_bytes())
+    path.write_text(json.dumps(facts | {"backend": "gone"}))
+    done = runcommit("prune")
+    assert done.returncode == 4
+    assert "no backend is called 'gone'" in done.errors
+    assert records(cache) == [job_id]
+    path.write_text(json.dumps(facts))
+    assert pruned() == []
+    assert records(cache) == []
+
+
+def test_processes_that_a_killed_job_left_are_ended(base: str, tmp_path: Path):
+    with waiting_job(base, tmp_path) as (running, job_id):
+        kill(running)
+    argv = ("sh", "-c", "echo up; while :; do sleep 0.1; done", f"runcommit-{job_id}")
+    with process.started(*argv, log=tmp_path / "orphan") as orphan:
+        rows = pruned("--dry-run")
+        assert rows[0]["kind"] == "process"
+        assert rows[0]["name"].startswith(f"{orphan.pid} ")
+        assert orphan.poll() is None
+        pruned()
+        assert orphan.wait(10) < 0
+
+
+def test_unfinished_files_of_the_cache_go_when_they_are_old(cache: Path):
+    folder = cache / "index" / "v1"
+    folder.mkdir(parents=True)
+    old, new = folder / "a.1.b.tmp", folder / "c.1.d.tmp"
+    for path in (old, new):
+        path.write_bytes(b"half")
+    os.utime(old, (time.time() - 7200,) * 2)
+    assert [row["name"] for row in pruned()] == [str(old)]
+    assert not old.exists()
+    assert new.exists()
+
+
+def test_ids_are_whole_words():
+    job_id = "0123456789ab"
+    for name in ("runcommit-{}", "127.0.0.1:5/runcommit/{}:base", "x:{}-0", "runcommit-{}-again"):
+        assert made_by(name.format(job_id), [job_id])
+    for name in ("runcommit-f{}", "runcommit-{}0", "runcommit-", "localhost/runcommit/base:1"):
+        assert not made_by(name.format(job_id), [job_id])
+
+
+# --- private copies of bases
+
+
+class Engine:
+    """A backend's hooks for an engine that holds copies of bases."""
+
+    def __init__(self) -> None:
+        self.copies = {f"localhost/runcommit/base:{name}" for name in ("old", "new", "strange")}
+
+    @hookimpl
+    def base_copies(self, engine: EngineOptions) -> list[Leftover]:
+        return [
+            Leftover(kind="base", name=name, remove=lambda name=name: self.copies.discard(name))
+            for name in sorted(self.copies)
+        ]
+
+
+@pytest.fixture
+def copies(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Engine:
+    engine = Engine()
+    backend = canned.backend(base_copies=engine.base_copies)
+    monkeypatch.setattr("runcommit_core.prune.find_backend", lambda _: backend)
+    used = cache / "bases"
+    used.mkdir(parents=True)
+    cache.chmod(0o700)
+    for name, age in (("old", 9), ("new", 1)):
+        (used / name).touch()
+        os.utime(used / name, (time.time() - age * 86400,) * 2)
+    return engine
+
+
+def gone(choice: Choice, **options: Any) -> list[str]:
+    prune = Prune(choice, options.get("remove", remove))
+    found = [each.thing.name.rpartition(":")[2] for each in prune.found([("x", EngineOptions())])]
+    assert prune.problems == []
+    return found
+
+
+def test_copies_of_bases_go_oldest_first(copies: Engine):
+    assert gone(Choice(bases=True), remove=look) == ["old", "new"]
+    assert len(copies.copies) == 3
+    assert gone(Choice()) == []
+    assert gone(Choice(bases=True, older_than=5 * 86400)) == ["old"]
+    assert gone(Choice(bases=True)) == ["new"]
+    assert gone(Choice(bases=True, strangers=True)) == ["strange"]
+    assert copies.copies == set()
+
+
+def test_a_copy_that_a_living_job_uses_stays(
+    copies: Engine, base: str, cache: Path, tmp_path: Path
+):
+    with waiting_job(base, tmp_path) as (_, job_id):
+        name = json.loads((cache / "jobs" / f"{job_id}.json").read_bytes())["base"]
+        copies.copies.add(name)
+        assert gone(Choice(bases=True, strangers=True)) == ["strange", "old", "new"]
+    assert copies.copies == {name}
+    assert gone(Choice(bases=True)) == [name.rpartition(":")[2]]
+
+
+def test_what_cannot_be_removed_is_told(copies: Engine):
+    def refuse(thing: Leftover) -> None:
+        raise EngineError(f"{thing.name} is in use")
+
+    prune = Prune(Choice(bases=True), refuse)
+    assert list(prune.found([("x", EngineOptions())])) == []
+    assert len(prune.problems) == 2
+    assert "in use" in prune.problems[0]
+
+
+@pytest.mark.parametrize("age", ["3", "d", "3y", "-1d"])
+def test_an_age_is_a_number_and_a_unit(age: str):
+    done = runcommit("prune", "--bases", "--older-than", age)
+    assert done.returncode == 2
+    assert "--older-than" in done.errors
