@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from runcommit_core.hookspecs import Pipeline
 from tests.options_table import options_of
 
 if TYPE_CHECKING:
@@ -104,6 +105,13 @@ def test_core_knows_no_backend():
         if module.partition(".")[0] in backends
     ]
     assert found == []
+
+
+def test_no_module_of_a_backend_takes_the_name_of_a_step():
+    """An import of it would put the module where its package has the step, in mid-process."""
+    modules = {path.stem for package in PACKAGES[1:] for path in package.glob("*.py")}
+    assert len(modules) > 1
+    assert not modules & {name for name in dir(Pipeline) if not name.startswith("_")}
 
 
 def test_backends_import_only_what_is_public():

@@ -173,7 +173,7 @@ def enter(job: Job) -> Entry:
 @hookimpl
 def leftovers(engine: EngineOptions, ids: Sequence[str]) -> list[Leftover]:
     """Find containers and images by the job's id, which is in all their names."""
-    from runcommit_buildah.leftovers import of_jobs
+    from runcommit_buildah.inventory import of_jobs
 
     return of_jobs(engine.command(PROGRAM), ids)
 
@@ -181,7 +181,7 @@ def leftovers(engine: EngineOptions, ids: Sequence[str]) -> list[Leftover]:
 @hookimpl
 def base_copies(engine: EngineOptions) -> list[Leftover]:
     """List the images called ``localhost/runcommit/base``."""
-    from runcommit_buildah.leftovers import copies_of_bases
+    from runcommit_buildah.inventory import copies_of_bases
 
     return copies_of_bases(engine.command(PROGRAM))
 
