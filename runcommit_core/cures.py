@@ -56,7 +56,7 @@ _CURES = (
         "install slirp4netns or passt, or use --network none or host",
     ),
     _cure(
-        r"/dev/net/tun|slirp4netns failed|pasta failed",
+        r"/dev/net/tun|slirp4netns failed|slirp4netns sync pipe|pasta failed",
         "rootless networks need /dev/net/tun (as root: `chmod 666 /dev/net/tun`), or use"
         " --network none or host",
     ),

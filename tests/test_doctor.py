@@ -34,6 +34,7 @@ ENGINES_SAY = {
     "cannot find UID/GID for user builder: no subuid ranges found for user": "--add-subuids",
     "potentially insufficient UIDs or GIDs available in user namespace": "--add-subuids",
     "open /dev/net/tun: permission denied": "/dev/net/tun",
+    "failed to read from slirp4netns sync pipe: EOF": "/dev/net/tun",
     "fuse: device not found, try 'modprobe fuse' first": "/dev/fuse",
     "writing blob: write /var/tmp/x: no space left on device": "free space",
     "exec /bin/sh: exec format error": "qemu-user-static",

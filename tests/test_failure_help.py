@@ -155,3 +155,14 @@ def test_a_backend_that_does_not_know_how(tmp_path: Path):
     done = runcommit("run", "-b", CANNED, "--keep-on-failure", tmp_path, "-c", "true")
     assert done.returncode == 2
     assert "--keep-on-failure" in done.errors
+
+
+@pytest.mark.hosts("podman")
+def test_a_helper_that_the_engine_lacks_is_no_failure_of_the_command(
+    host: Host, busybox_base: Base
+):
+    # without sbin podman's network has no iptables, and podman then ends with 127
+    words = ("run", "--no-cache", busybox_base.ref, "-c", "true")
+    done = host.runcommit(*words, check=False, env={"PATH": "/usr/bin:/bin"})
+    assert done.returncode == 4, done.stderr
+    assert "in step run: podman run failed" in done.stderr

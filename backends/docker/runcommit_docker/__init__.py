@@ -194,7 +194,7 @@ def enter(job: Job, container: Container) -> Entry:
 @hookimpl
 def leftovers(engine: EngineOptions, ids: Sequence[str]) -> list[Leftover]:
     """Find containers and images by the job's id, which is in all their names."""
-    from runcommit_docker.leftovers import of_jobs
+    from runcommit_docker.inventory import of_jobs
 
     return of_jobs(engine.command(PROGRAM), ids)
 
@@ -202,7 +202,7 @@ def leftovers(engine: EngineOptions, ids: Sequence[str]) -> list[Leftover]:
 @hookimpl
 def base_copies(engine: EngineOptions) -> list[Leftover]:
     """List the images called ``localhost/runcommit/base``."""
-    from runcommit_docker.leftovers import copies_of_bases
+    from runcommit_docker.inventory import copies_of_bases
 
     return copies_of_bases(engine.command(PROGRAM))
 
@@ -300,7 +300,9 @@ def _raise_failure(job: Job, completed: process.Completed) -> None:
         *_docker(job), "inspect", "--format", "{{.State.Status}} {{.State.OOMKilled}}", job.name
     ).output.split()
     started = bool(state) and state[0] != _NOT_STARTED
-    if not started and completed.returncode != _COMMAND_NOT_FOUND:
+    # the engine's own helpers can be missing as well
+    not_found = completed.returncode == _COMMAND_NOT_FOUND and job.argv[0] in completed.output
+    if not started and not not_found:
         raise process.failure(completed.argv, completed.returncode, completed.output)
     reason = " (out of memory)" if state[1:] == ["true"] else ""
     raise process.command_failure(completed, reason=reason)

@@ -169,7 +169,7 @@ def enter(job: Job, container: Container) -> Entry:
 @hookimpl
 def leftovers(engine: EngineOptions, ids: Sequence[str]) -> list[Leftover]:
     """Find containers and images by the job's id, which is in all their names."""
-    from runcommit_podman.leftovers import of_jobs
+    from runcommit_podman.inventory import of_jobs
 
     return of_jobs(engine.command(PROGRAM), ids)
 
@@ -177,7 +177,7 @@ def leftovers(engine: EngineOptions, ids: Sequence[str]) -> list[Leftover]:
 @hookimpl
 def base_copies(engine: EngineOptions) -> list[Leftover]:
     """List the images called ``localhost/runcommit/base``."""
-    from runcommit_podman.leftovers import copies_of_bases
+    from runcommit_podman.inventory import copies_of_bases
 
     return copies_of_bases(engine.command(PROGRAM))
 
@@ -259,7 +259,9 @@ def _raise_failure(job: Job, completed: process.Completed) -> None:
             f"podman makes no working directory, and the base has no {job.run.workdir}",
             tip=f"make it first: -c 'mkdir -p {job.run.workdir}', then cd there",
         )
-    if not started and completed.returncode != _COMMAND_NOT_FOUND:
+    # the engine's own helpers can be missing as well
+    not_found = completed.returncode == _COMMAND_NOT_FOUND and job.argv[0] in completed.output
+    if not started and not not_found:
         raise process.failure(completed.argv, completed.returncode, completed.output)
     hint = " (probably out of memory)" if job.run.memory and completed.returncode == _KILLED else ""
     reason = " (out of memory)" if state[1:] == ["true"] else hint
