@@ -25,6 +25,7 @@ from runcommit_core.model import EngineOptions, Leftover
 from runcommit_core.orphans import orphans
 from runcommit_core.plugins import describe, find_backend, installed, pipeline, provides
 from runcommit_core.staging import PREFIX
+from runcommit_core.surroundings.memory import folders_in_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -200,16 +201,13 @@ def _in_engine(job: Known) -> Sequence[Leftover]:
 def _on_this_machine(job: Known) -> Iterator[Leftover]:
     for orphan in orphans(job.id):
         yield Leftover(kind="process", name=f"{orphan.pid} ({orphan.command})", remove=orphan.end)
-    if job.folder.is_absolute() and job.folder.is_dir():
+    if job.folder.is_absolute():
         for place in _mounts_below(job.folder):
             unmount = functools.partial(_unmount, place)
             yield Leftover(kind="mount", name=os.fspath(place), remove=unmount)
-        yield Leftover(
-            kind="folder",
-            name=os.fspath(job.folder),
-            size=_size(job.folder),
-            remove=functools.partial(_remove_folder, job.folder),
-        )
+        for path in (*folders_in_memory(job.folder, job.environment), job.folder):
+            if path.is_dir():
+                yield _file("folder", path)
     for folder in job.outputs if job.mark else ():
         for path in sorted(folder.glob(f"{PREFIX}{job.mark}-*")):
             yield _file("output", path)

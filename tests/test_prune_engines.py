@@ -87,6 +87,19 @@ def running(
         job.kill()
 
 
+@contextlib.contextmanager
+def secret(host: Host, folder: Path) -> Iterator[tuple[str, str]]:
+    """The words that give a secret to a run."""
+    host.run("sh", "-c", f"echo hidden > {folder}/secret")
+    yield "--secret", f"id=hidden,src={folder}/secret"
+
+
+def secrets_of(host: Host) -> list[Path]:
+    """Files with secrets of the host's jobs, in memory."""
+    places = (Path(host.env["XDG_RUNTIME_DIR"]), Path("/dev/shm"))
+    return [path for place in places for path in place.glob("runcommit-*/secret-*")]
+
+
 def prune(host: Host, folder: Path, *arguments: str) -> list[dict[str, Any]]:
     done = host.runcommit("prune", "--json", *arguments, env=surroundings(folder))
     found: list[dict[str, Any]] = json.loads(done.stdout)
@@ -120,14 +133,24 @@ def test_killed_in_the_command_beside_a_living_job(host: Host, folder: Path, bus
     with running(host, folder, busybox_base, "living", waiting, words=go) as living:
         living.wait_for("started\n")
         before = state(host, folder)
-        with running(host, folder, busybox_base, "killed", f": {mark}; {SLEEP}") as killed:
+        with (
+            secret(host, folder) as words,
+            running(
+                host, folder, busybox_base, "killed", f": {mark}; {SLEEP}", words=words
+            ) as killed,
+        ):
             killed.wait_for("started\n")
             killed.kill()
+        with running(host, folder, busybox_base, "killed-too", f": {mark}; {SLEEP}") as second:
+            second.wait_for("started\n")
+            second.kill()
+        assert secrets_of(host)
         assert processes_naming(mark)
         left = state(host, folder)
         assert left != before
         rehearsed = prune(host, folder, "--dry-run")
-        assert {"process", "container", "folder"} <= {row["kind"] for row in rehearsed}
+        kinds = [row["kind"] for row in rehearsed]
+        assert all(kinds.count(kind) >= 2 for kind in ("process", "container", "folder"))
         assert not any(row["removed"] for row in rehearsed)
         assert state(host, folder) == left, "a dry run changed something"
         assert processes_naming(mark)
@@ -135,6 +158,7 @@ def test_killed_in_the_command_beside_a_living_job(host: Host, folder: Path, bus
         assert [row["name"] for row in removed] == [row["name"] for row in rehearsed]
         assert all(row["removed"] for row in removed)
         assert state(host, folder) == before
+        assert not secrets_of(host)
         wait_until_gone(mark)
         host.run("touch", folder / "go" / "on")
         assert living.popen.wait(60) == 0, living.said.read_text()

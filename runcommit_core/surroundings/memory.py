@@ -5,22 +5,36 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _IN_MEMORY = frozenset(("tmpfs", "ramfs"))
 
 
-def folder_in_memory(otherwise: Path) -> Path:
+def folder_in_memory(folder: Path) -> Path:
     """A new folder, mode 0700, in XDG_RUNTIME_DIR or /dev/shm where one is memory.
 
-    Else ``otherwise``, which is private already.
+    Else ``folder``, the job's own, whose name the new one bears as well.
     """
-    for candidate in (os.environ.get("XDG_RUNTIME_DIR", ""), "/dev/shm"):  # noqa: S108
-        if candidate and is_in_memory(candidate):
+    for candidate in _candidates(os.environ):
+        if is_in_memory(candidate):
             try:
-                return Path(tempfile.mkdtemp(prefix="runcommit-", dir=candidate))
+                return Path(tempfile.mkdtemp(prefix=f"{folder.name}-", dir=candidate))
             except OSError:
                 continue
-    return otherwise
+    return folder
+
+
+def folders_in_memory(folder: Path, environment: Mapping[str, str]) -> list[Path]:
+    """What :func:`folder_in_memory` made for the job with that folder, as far as it is there."""
+    places = map(Path, _candidates(environment))
+    return [path for place in places for path in sorted(place.glob(f"{folder.name}-*"))]
+
+
+def _candidates(environment: Mapping[str, str]) -> list[str]:
+    return [place for place in (environment.get("XDG_RUNTIME_DIR"), "/dev/shm") if place]  # noqa: S108
 
 
 def is_in_memory(path: str) -> bool:
