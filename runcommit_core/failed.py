@@ -106,7 +106,8 @@ class _Helper:
         return self._steps.enter(job=within, container=Container(job.name))
 
     def _open(self, job: Job, error: RuncommitError) -> None:
-        log.error("%s", error)
+        # what the engine said may hold a secret, and has been shown without it already
+        log.error("%s", str(error).partition("\n")[0])
         try:
             entry = self._entry(job)
             for command in reversed(entry.after):
