@@ -38,7 +38,7 @@ class Mount:
     Whatever its ``kind``, an engine has to know only two: with a ``source`` it is a bind mount of
     that path (absolute, without links, commas, colons or quotes), without one a tmpfs.  ``size``
     in bytes (0: no limit of its own) and ``mode`` are the tmpfs's.  ``name`` is the id of a cache
-    or a secret.
+    or a secret, whose source has been given what ``mode``, ``uid`` and ``gid`` ask for.
     """
 
     kind: Literal["bind", "cache", "input", "secret", "tmpfs"]
@@ -47,6 +47,8 @@ class Mount:
     read_only: bool = False
     size: int = 0
     mode: int | None = None
+    uid: int | None = None
+    gid: int | None = None
     name: str = ""
 
     def words(self, *, tmpfs: str = "") -> list[str]:

@@ -218,6 +218,9 @@ def test_the_digest_of_an_input(tmp_path: Path):
     change((folder / "d").mkdir)
     change(lambda: os.utime(folder / "b", (1, 1)))
     change(lambda: os.mkfifo(folder / "f"))
+    change(lambda: (folder / "c").hardlink_to(folder / "b"))
+    change(lambda: os.setxattr(folder / "b", "user.a", b"1"))
+    change(lambda: os.setxattr(folder / "b", "user.a", b"2"))
     assert tree_digest(folder, 5) in seen
 
 
@@ -228,7 +231,8 @@ def test_secrets_never_count(job: Callable[..., Result], cache: Path, tmp_path: 
     assert job(**options).cache == "miss"
     secret.write_text("another")
     assert job(**options).cache == "hit"
-    assert job(secrets=[f"id=other,src={secret}"]).cache == "miss"
+    for other in ("id=other", "id=token,mode=0440", "id=token,uid=0", "id=token,gid=0"):
+        assert job(secrets=[f"{other},src={secret}"]).cache == "miss", other
     kept = b"".join(path.read_bytes() for path in cache.rglob("*") if path.is_file())
     assert b"first secret" not in kept
 
@@ -295,9 +299,17 @@ def test_damage_is_a_miss(
         path.write_bytes(data[: len(data) // 2] if damage == "cut" else data)
     again = job()
     assert (again.cache, again.layers[0].diff_id) == ("miss", expected)
-    if (what, damage) != ("record", "gone"):
-        assert "damaged" in caplog.text
-        assert job().cache == "hit"
+    assert ("damaged" in caplog.text) == ((what, damage) != ("record", "gone"))
+    assert job().cache == "hit"
+
+
+def test_what_is_no_result_makes_way_for_one(job: Callable[..., Result], cache: Path):
+    job()
+    (record,) = stored(cache, "record")
+    shutil.rmtree(record.parent)
+    record.parent.write_text("a file")
+    assert [job().cache, job().cache] == ["miss", "hit"]
+    assert not list((cache / "results").rglob(".*"))
 
 
 def test_two_jobs_at_once(job: Callable[..., Result], cache: Path):

@@ -155,6 +155,7 @@ def test_mounts_in_dockers_syntax():
         ("type=bind,src=/a,dst=/b,ro=maybe", "'maybe'"),
         ("type=bind,src=/a,source=/b,dst=/c", "twice"),
         ("type=secret,dst=/a", "needs id"),
+        ("type=secret,id=a,required=false", "required"),
         ('type=bind,"src=/a', "no list"),
     ],
 )
@@ -197,6 +198,18 @@ def test_a_mount_places_a_secret():
     )
     found = {(item.name, item.target, item.variable) for item in request.mounts}
     assert found == {("a", "/x", "A"), ("a", "/y", "A"), ("b", "/run/secrets/b", "B")}
+
+
+def test_a_mount_keeps_what_its_secret_says():
+    request = run_request(
+        secrets=["id=a,env=A,mode=0440,uid=5"], mounts=["type=secret,id=a,target=/x,mode=0444"]
+    )
+    assert [(item.mode, item.uid, item.gid) for item in request.mounts] == [(0o444, 5, None)]
+
+
+def test_two_secrets_of_one_name():
+    with pytest.raises(UsageError, match="two secrets"):
+        run_request(secrets=["id=a,env=A", "id=a,env=B"])
 
 
 def test_targets_in_an_engines_own_flags():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
@@ -16,7 +17,7 @@ _CHUNK = 1 << 20
 
 
 def tree_digest(source: str | os.PathLike[str], epoch: int) -> str:
-    """The sha256 over names, types, modes, owners, contents and links of ``source``.
+    """The sha256 over names, types, modes, owners, contents, links and xattrs of ``source``.
 
     Times count as far as a copy of them could reach the layer: not beyond ``epoch``.
 
@@ -24,6 +25,7 @@ def tree_digest(source: str | os.PathLike[str], epoch: int) -> str:
     """
     hasher = hashlib.sha256()
     top = os.path.realpath(os.fsencode(source))
+    names: dict[tuple[int, int], bytes] = {}
     try:
         for below, path in _walk(top):
             found = os.lstat(path)
@@ -31,7 +33,10 @@ def tree_digest(source: str | os.PathLike[str], epoch: int) -> str:
             time = min(int(found.st_mtime), epoch)
             hasher.update(b"%d:%b" % (len(below), below))
             hasher.update(repr((*facts, found.st_gid, time)).encode())
-            hasher.update(_content(path, found))
+            hasher.update(_xattrs(path))
+            first = names.setdefault((found.st_dev, found.st_ino), below)
+            # a second name is told by the first: a copy of the tree can keep them one file
+            hasher.update(_content(path, found) if first is below else b"=%b" % first)
     except OSError as error:
         raise UsageError(f"cannot read the input {os.fsdecode(source)}: {error}") from error
     return hasher.hexdigest()
@@ -45,6 +50,19 @@ def _walk(top: bytes) -> Iterator[tuple[bytes, bytes]]:
         if os.path.isdir(path) and not os.path.islink(path):  # noqa: PTH112, PTH114 - bytes
             names = sorted(os.listdir(path), reverse=True)  # noqa: PTH208 - bytes
             pending += [(below + b"/" + name, path + b"/" + name) for name in names]
+
+
+def _xattrs(path: bytes) -> bytes:
+    """What ``cp -a`` can take along; a label of SELinux tells where a file lies, not what it is."""
+    try:
+        names = sorted(os.listxattr(path, follow_symlinks=False))
+        counted = [name for name in names if name != "security.selinux"]
+        found = [(name, os.getxattr(path, name, follow_symlinks=False)) for name in counted]
+    except OSError as error:
+        if error.errno in (errno.ENOTSUP, errno.ENODATA):
+            return b""
+        raise
+    return repr(found).encode(errors="surrogateescape") if found else b""
 
 
 def _content(path: bytes, found: os.stat_result) -> bytes:

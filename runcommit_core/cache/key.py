@@ -18,7 +18,7 @@ from runcommit_core.cache.inputs import tree_digest
 if TYPE_CHECKING:
     from runcommit_core.model import Job, Mount
 
-KEY_VERSION: Final = 1
+KEY_VERSION: Final = 2
 """Changes with whatever is below, so that old results are not found."""
 
 FORM: Final = "canonical-layer-1"
@@ -69,6 +69,8 @@ MOUNT: Final[Mapping[str, Rule | None]] = {
     "read_only": _value,
     "size": _value,
     "mode": _value,
+    "uid": _value,
+    "gid": _value,
     "name": _value,
 }
 _mount = _fields(MOUNT)

@@ -84,7 +84,7 @@ class DirectoryStore:
         place = self._place(key)
         try:
             record = (place / RECORD).read_bytes()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         with contextlib.suppress(OSError):  # somebody else's, or gone
             os.utime(place)
@@ -103,8 +103,9 @@ class DirectoryStore:
             if self._limit is not None and _size_of(beside) > self._limit:
                 log.info("the result is larger than the whole cache may be; not kept")
                 return
-            with contextlib.suppress(FileExistsError, NotADirectoryError):
-                _rename_unless_there(beside, place)
+            if not (place / RECORD).exists():
+                _remove(place)  # the rest of a result would keep others out for ever
+            _rename_unless_there(beside, place)
         finally:
             shutil.rmtree(beside, ignore_errors=True)
         if self._limit is not None:
@@ -193,4 +194,7 @@ def _remove(place: Path) -> None:
     doomed = place.with_name(f"{_DOOMED}{secrets.token_hex(8)}")
     with contextlib.suppress(OSError):
         place.rename(doomed)
-        shutil.rmtree(doomed, ignore_errors=True)
+        if doomed.is_dir() and not doomed.is_symlink():
+            shutil.rmtree(doomed, ignore_errors=True)
+        else:
+            doomed.unlink()

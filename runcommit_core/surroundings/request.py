@@ -174,7 +174,10 @@ def _wanted(
     from runcommit_core.surroundings.specs import parse_input, parse_mount, parse_secret
     from runcommit_core.surroundings.targets import check_targets
 
-    named = {secret.name: secret for secret in map(parse_secret, secrets)}
+    named: dict[str, Wanted] = {}
+    for secret in map(parse_secret, secrets):
+        if named.setdefault(secret.name, secret) is not secret:
+            raise UsageError(f"--secret: there are two secrets with the id {secret.name}")
     found = [parse_input(item) for item in inputs]
     placed = [_with_value(mount, named) for mount in map(parse_mount, mounts)]
     names = {mount.name for mount in placed if mount.kind == "secret"}
@@ -187,8 +190,15 @@ def _wanted(
 
 
 def _with_value(mount: Wanted, secrets: Mapping[str, Wanted]) -> Wanted:
-    """A mount of a secret that ``--secret`` gave the value of."""
+    """A mount of a secret that ``--secret`` gave the value of, and attributes to default to."""
     given = secrets.get(mount.name) if mount.kind == "secret" else None
     if given is None:
         return mount
-    return dataclasses.replace(mount, source=given.source, variable=given.variable)
+    return dataclasses.replace(
+        mount,
+        source=given.source,
+        variable=given.variable,
+        mode=given.mode if mount.mode is None else mount.mode,
+        uid=given.uid if mount.uid is None else mount.uid,
+        gid=given.gid if mount.gid is None else mount.gid,
+    )

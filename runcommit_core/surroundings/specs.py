@@ -157,6 +157,11 @@ def _secret(option: str, text: str, fields: Mapping[str, str]) -> Wanted:
         raise UsageError(f"{option} {text!r}: a secret needs id=NAME")
     if fields.get("source") and fields.get("env"):
         raise UsageError(f"{option} {text!r}: a secret comes from a file or a variable, not both")
+    if "required" in fields and not _flag(option, text, fields, "required"):
+        raise UsageError(
+            f"{option} {text!r}: every secret is required here",
+            tip="leave the secret out where there is none",
+        )
     if given and not given.startswith("/"):
         given = posixpath.join(SECRETS, given)
     return Wanted(

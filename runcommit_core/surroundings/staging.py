@@ -67,7 +67,9 @@ def _mount(wanted: Wanted, spare: Path, cleanup: contextlib.ExitStack) -> Mount:
         source=source,
         read_only=wanted.read_only,
         size=wanted.size,
-        mode=wanted.mode if wanted.kind == "tmpfs" else None,
+        mode=wanted.mode,
+        uid=wanted.uid,
+        gid=wanted.gid,
         name=wanted.name,
     )
 
@@ -103,6 +105,9 @@ def _secrets(
                 target=item.target,
                 source=str(path),
                 read_only=True,
+                mode=item.mode,
+                uid=item.uid,
+                gid=item.gid,
                 name=item.name,
             )
         )
