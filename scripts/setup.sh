@@ -91,19 +91,23 @@ make_venv() {
   exec {lock}<&-
 }
 
-# Without a Bazel its tests fail; all others can go on.
+# Without these the tests of Bazel fail; all others can go on.
 make_bazel() {
-  local prefix=.bazel stamp=.bazel/made-from wanted lock
-  wanted="$PWD $(sha256sum <tests/bazel_prefix.py)"
-  [[ -z ${RUNCOMMIT_BAZEL:-} ]] || return 0
+  [[ -n ${RUNCOMMIT_BAZEL:-} ]] || make_prefix bazel_prefix .bazel "a Bazel (150 MB of Debian's packages)"
+  make_prefix remote_prefix .bazel-remote "a remote execution service (60 MB of packages)"
+}
+
+make_prefix() {
+  local module=$1 prefix=$2 what=$3 stamp=$2/made-from wanted lock
+  wanted="$PWD $(cat tests/bazel_prefix.py "tests/$module.py" | sha256sum)"
   exec {lock}<.
   flock "$lock"
   if [[ $(cat "$stamp" 2>/dev/null) != "$wanted" ]]; then
-    say "making a Bazel in $prefix (150 MB of Debian's packages)"
-    if "$venv/bin/python" -m tests.bazel_prefix "$prefix" >&2; then
+    say "making $what in $prefix"
+    if "$venv/bin/python" -m "tests.$module" "$prefix" >&2; then
       printf '%s\n' "$wanted" >"$stamp"
     else
-      say "runcommit: there is no Bazel, so its tests will fail"
+      say "runcommit: there is no $what, so its tests will fail"
     fi
   fi
   exec {lock}<&-

@@ -69,11 +69,7 @@ def make_prefix(prefix: Path, suites: tuple[str, ...] = SUITES) -> str:
 
 def _make_from(suite: str, prefix: Path) -> str:
     shutil.rmtree(prefix, ignore_errors=True)
-    with _private_apt(prefix / "apt", suite) as apt:
-        apt.download(prefix / "debs")
-    for package in sorted((prefix / "debs").iterdir()):
-        _unpack(package, prefix)
-    shutil.rmtree(prefix / "debs")
+    unpack_packages(prefix, suite, WANTED, KEPT, LEFT_OUT)
     java = next(prefix.glob("usr/lib/jvm/java-[0-9][0-9]-openjdk-*"))
     _relocate_programs(prefix, java)
     _relocate_links(prefix)
@@ -83,6 +79,26 @@ def _make_from(suite: str, prefix: Path) -> str:
     return _version(prefix)
 
 
+def unpack_packages(
+    prefix: Path,
+    suite: str,
+    wanted: tuple[str, ...],
+    kept: tuple[str, ...],
+    left_out: tuple[str, ...] = (),
+) -> None:
+    """Unpack packages of a suite, and those that they depend on, chosen by patterns of names.
+
+    Raises:
+        PrefixError: the suite has them not.
+
+    """
+    with _private_apt(prefix / "apt", suite) as apt:
+        apt.download(prefix / "debs", wanted, kept, left_out)
+    for package in sorted((prefix / "debs").iterdir()):
+        _unpack(package, prefix)
+    shutil.rmtree(prefix / "debs")
+
+
 def _version(prefix: Path) -> str:
     """Start its server once: what does not come up is not a Bazel."""
     scratch = prefix / "scratch"
@@ -90,9 +106,9 @@ def _version(prefix: Path) -> str:
     folder.mkdir(parents=True)
     (folder / "MODULE.bazel").touch()
     bazel = (prefix / "bin/bazel", f"--output_user_root={scratch / 'out'}", "--nohome_rc")
-    release = _run(*bazel, "info", "release", cwd=folder)
-    _run(*bazel, "shutdown", cwd=folder)
-    _run("chmod", "-R", "u+w", scratch)
+    release = run(*bazel, "info", "release", cwd=folder)
+    run(*bazel, "shutdown", cwd=folder)
+    run("chmod", "-R", "u+w", scratch)
     shutil.rmtree(scratch)
     return release.strip()
 
@@ -106,17 +122,23 @@ class _Apt:
     def __init__(self, configuration: Path) -> None:
         self._env = {**os.environ, "APT_CONFIG": str(configuration), "LC_ALL": "C"}
 
-    def download(self, folder: Path) -> None:
+    def download(
+        self,
+        folder: Path,
+        wanted: tuple[str, ...],
+        kept: tuple[str, ...],
+        left_out: tuple[str, ...],
+    ) -> None:
         """Put the packages that are needed, and nothing else, into ``folder``."""
         self._get("update")
-        plan = self._get("install", "--print-uris", *WANTED)
+        plan = self._get("install", "--print-uris", *wanted)
         names = re.findall(r"^'[^']+' ([^_]+)_\S+ \d+", plan, re.MULTILINE)
-        chosen = [name for name in names if _matches(name, KEPT) and not _matches(name, LEFT_OUT)]
+        chosen = [name for name in names if _matches(name, kept) and not _matches(name, left_out)]
         folder.mkdir()
         self._get("download", *chosen, cwd=folder)
 
     def _get(self, *words: str, cwd: Path | None = None) -> str:
-        return _run("apt-get", "--quiet=2", *words, env=self._env, cwd=cwd)
+        return run("apt-get", "--quiet=2", *words, env=self._env, cwd=cwd)
 
 
 @contextlib.contextmanager
@@ -167,7 +189,7 @@ def _matches(name: str, patterns: tuple[str, ...]) -> bool:
 def _unpack(package: Path, prefix: Path) -> None:
     skipped = [f"--exclude={path}" for path in NOT_UNPACKED]
     with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", package], stdout=subprocess.PIPE) as deb:
-        _run("tar", "--extract", "--directory", prefix, *skipped, stdin=deb.stdout)
+        run("tar", "--extract", "--directory", prefix, *skipped, stdin=deb.stdout)
     if deb.returncode:
         raise PrefixError(f"dpkg-deb cannot read {package.name}")
 
@@ -177,15 +199,20 @@ def _unpack(package: Path, prefix: Path) -> None:
 
 def _relocate_programs(prefix: Path, java: Path) -> None:
     """Let programs take loader and libraries from the prefix; what they load does so too."""
+    own = [prefix / "usr/bin/bazel", prefix / "usr/bin/jq", *prefix.glob("usr/libexec/*/bazel/*")]
+    relocate(prefix, *own, java / "bin/java", java / "lib/jspawnhelper")
+    # the JNI library within Bazel's jar wants the newer C++ library, which java does not load
+    run("patchelf", "--add-needed", "libstdc++.so.6", java / "bin/java")
+
+
+def relocate(prefix: Path, *programs: Path) -> None:
+    """Let programs take loader and libraries from the prefix."""
     libraries = next(prefix.glob("usr/lib/*-linux-gnu/libc.so.6")).parent
     loader = next(libraries.glob("ld-linux-*.so.*"))
     search = f"{libraries}:$ORIGIN:$ORIGIN/../lib"
-    own = [prefix / "usr/bin/bazel", prefix / "usr/bin/jq", *prefix.glob("usr/libexec/*/bazel/*")]
-    for program in (*own, java / "bin/java", java / "lib/jspawnhelper"):
+    for program in programs:
         wanted = ("--set-interpreter", loader, "--force-rpath", "--set-rpath", search)
-        _run("patchelf", *wanted, program)
-    # the JNI library within Bazel's jar wants the newer C++ library, which java does not load
-    _run("patchelf", "--add-needed", "libstdc++.so.6", java / "bin/java")
+        run("patchelf", *wanted, program)
 
 
 def _relocate_links(prefix: Path) -> None:
@@ -266,7 +293,7 @@ def _write_commands(prefix: Path) -> None:
         command.chmod(0o755)
 
 
-def _run(
+def run(
     *argv: str | Path,
     env: dict[str, str] | None = None,
     cwd: Path | None = None,

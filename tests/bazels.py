@@ -66,6 +66,8 @@ class Built:
     log: str
     ran: tuple[str, ...]
     """The mnemonics of the actions that were executed, not taken from a cache."""
+    runners: tuple[str, ...] = ()
+    """What executed each of them: ``local``, ``remote``, …"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +124,10 @@ class Workspace:
         if check and process.returncode:
             command = " ".join(map(str, (verb, *words)))
             raise AssertionError(f"bazel {command}: exit code {process.returncode}\n{stdout}{log}")
-        return Built(process.returncode, stdout, log, tuple(_executed(events)))
+        executed = list(_executed(events))
+        ran = tuple(spawn["mnemonic"] for spawn in executed)
+        runners = tuple(spawn["runner"] for spawn in executed)
+        return Built(process.returncode, stdout, log, ran, runners)
 
     def build(self, *words: str | Path, **options: Any) -> Built:
         return self.run("build", *words, **options)
@@ -170,12 +175,22 @@ def workspace(folder: Path, host: Host | None = None) -> Iterator[Workspace]:
     if host:
         host_session.give(pwd.getpwuid(Path(host.home).stat().st_uid), folder)
     startup = (f"--output_user_root={folder / 'out'}", "--nohome_rc", "--max_idle_secs=900")
-    made = Workspace(root, bazel_program(), startup, host)
+    made = Workspace(root, _bazel_for(host, folder), startup, host)
     try:
         yield made
     finally:
         with made.start("shutdown") as process:
             process.communicate(timeout=60)
+
+
+def _bazel_for(host: Host | None, folder: Path) -> Path:
+    """The Bazel, or another one where the host's user cannot reach it: below root's home, say."""
+    bazel = bazel_program()
+    if host is None or not host.run("test", "-x", bazel, check=False).returncode:
+        return bazel
+    made = subprocess.run([TOP / "scripts/bazel-prefix", folder / "bazel"], check=False)
+    assert made.returncode == 0, "no Bazel could be made for a user without rights"
+    return folder / "bazel/bin/bazel"
 
 
 def _copy_of_checkout(folder: Path) -> Path:
@@ -203,12 +218,12 @@ def _write_bases(folder: Path) -> None:
     (folder / "file.tar").write_bytes(images.layer({"srv/file": b"from a tar\n"}))
 
 
-def _executed(events: Path) -> Iterator[str]:
-    """The mnemonics in an execution log: JSON objects one after the other."""
+def _executed(events: Path) -> Iterator[dict[str, Any]]:
+    """What ran, from an execution log: JSON objects one after the other."""
     text = events.read_text() if events.is_file() else ""
     decoder = json.JSONDecoder()
     place = 0
     while (place := len(text) - len(text[place:].lstrip())) < len(text):
         spawn, place = decoder.raw_decode(text, place)
         if not spawn.get("cacheHit"):
-            yield spawn["mnemonic"]
+            yield spawn
