@@ -37,6 +37,16 @@ instances:
 """
 
 
+PATIENT_RUNNER = """\
+#!/bin/sh
+sleep 2
+echo $$ >{folder}/running
+exec {runner} --graceful-shutdown-seconds=30 "$@"
+"""
+"""The server looks each second for what has changed, and never tells of a job that it first sees
+when it has ended already: its client waits for ever."""
+
+
 @contextlib.contextmanager
 def execution(folder: Path, env: Mapping[str, str]) -> Iterator[str]:
     """The address of a service whose one worker executes actions on this machine, with ``env``.
@@ -51,6 +61,10 @@ def execution(folder: Path, env: Mapping[str, str]) -> Iterator[str]:
     folder.mkdir()
     server, cache = _free_port(), _free_port()
     (folder / "settings.yml").write_text(SETTINGS.format(port=server))
+    runner = folder / "runner"
+    program = programs / "buildbox-run-hosttools"
+    runner.write_text(PATIENT_RUNNER.format(runner=program, folder=folder))
+    runner.chmod(0o755)
     address = f"http://127.0.0.1:{server}"
     with contextlib.ExitStack() as stack:
         start = (PREFIX / "server/bin/bgd", "server", "start", folder / "settings.yml")
@@ -63,10 +77,18 @@ def execution(folder: Path, env: Mapping[str, str]) -> Iterator[str]:
         start = (
             *(programs / "buildbox-worker", f"--bots-remote={address}"),
             *(f"--cas-remote=http://127.0.0.1:{cache}", "--platform", "OSFamily=linux"),
-            f"--buildbox-run={programs / 'buildbox-run-hosttools'}",
+            f"--buildbox-run={runner}",
         )
         stack.enter_context(_running(folder / "worker.log", env, *start))
         yield f"grpc://127.0.0.1:{server}"
+
+
+def cancel(folder: Path) -> None:
+    """Do to the action that runs last what a worker does to one that its service cancels.
+
+    This server tells its worker of a cancelled action minutes later only.
+    """
+    os.kill(int((folder / "running").read_text()), signal.SIGTERM)
 
 
 @contextlib.contextmanager

@@ -29,6 +29,8 @@ HERMETIC = (
 REMOTE = (
     "--extra_toolchains=//remote:remote_toolchain",
     "--extra_execution_platforms=//remote:with_engine",
+    # each test has a service of its own, which has not what was left in another one
+    "--remote_download_outputs=all",
     "--@runcommit//bazel:dependencies=//dependencies",
 )
 
@@ -158,7 +160,7 @@ def test_a_remote_executor_gives_the_same_layer(workspace: Workspace, service: s
 
 @pytest.mark.hosts("podman")
 def test_cancelling_a_remote_action_leaves_no_container(
-    workspace: Workspace, service: str, bare_path: str, host: Host
+    workspace: Workspace, service: str, bare_path: str, host: Host, shared_tmp: Path
 ):
     before = host.leftovers()
     process = workspace.start(
@@ -173,4 +175,6 @@ def test_cancelling_a_remote_action_leaves_no_container(
         process.kill()
         process.wait()
     assert process.returncode == 8, log
+    # Bazel leaves it to the service what becomes of an action that nobody waits for
+    remote_service.cancel(shared_tmp / "service")
     wait_until(lambda: not host.leftovers() - before)
