@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         CommandError,
         CommandTimeoutError,
         EngineError,
+        PolicyError,
         ReproducibilityError,
         RuncommitError,
         UnknownBackendError,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from runcommit_core.explanation.explain import explain
     from runcommit_core.explanation.model import Explanation, PlannedCommand
     from runcommit_core.files.extract import Extracted, run_extract
+    from runcommit_core.files.reading import list_files, read_files
     from runcommit_core.hookspecs import Backend, hookimpl
     from runcommit_core.layer.saveroot import save_root
     from runcommit_core.model import (
@@ -60,12 +62,14 @@ _HOMES = {
         "CommandError",
         "CommandTimeoutError",
         "EngineError",
+        "PolicyError",
         "ReproducibilityError",
         "RuncommitError",
         "UnknownBackendError",
         "UsageError",
     ),
     "files.extract": ("Extracted", "run_extract"),
+    "files.reading": ("list_files", "read_files"),
     "explanation.explain": ("explain",),
     "explanation.model": ("Explanation", "PlannedCommand"),
     "hookspecs": ("Backend", "hookimpl"),
@@ -115,6 +119,7 @@ __all__ = [
     "Leftover",
     "Mount",
     "PlannedCommand",
+    "PolicyError",
     "RawLayer",
     "ReproducibilityError",
     "Result",
@@ -128,8 +133,10 @@ __all__ = [
     "end_orphans",
     "explain",
     "hookimpl",
+    "list_files",
     "made_by",
     "process",
+    "read_files",
     "run_commit",
     "run_extract",
     "save_root",

@@ -17,6 +17,7 @@ from runcommit_core.choice import Choice
 from runcommit_core.commands import DEFAULT_SHELL, Commands, resolve_commands, which_failed
 from runcommit_core.engine_base import open_engine_base
 from runcommit_core.errors import CommandError
+from runcommit_core.extras import check_result, chosen_plugins
 from runcommit_core.failed import help_on_failure
 from runcommit_core.finish import Wanted, check_base, check_wanted, finish
 from runcommit_core.job import located, new_job, private_folder, rebase, to_stderr
@@ -116,7 +117,7 @@ def run_commit(
     extraction: Extraction | None = None,
     cache: str | None = None,
     cache_store: str | os.PathLike[str] | None = None,
-    plugins: Iterable[object] = (),
+    plugins: Iterable[str | object] = (),
     console: Callable[[bytes], None] = to_stderr,
     progress: Progress = ignore,
 ) -> Result:
@@ -136,7 +137,9 @@ def run_commit(
     on.  ``verify`` compares base and layer with the container's root, file by file.
     ``check_reproducible`` runs the job twice.  ``cache`` is ``always``, ``hermetic`` or ``off`` and
     ``cache_store`` a shared cache, see docs/reference/cache.md; unset, the variables
-    ``RUNCOMMIT_CACHE`` and ``RUNCOMMIT_CACHE_STORE`` say it.  Of a job that fails,
+    ``RUNCOMMIT_CACHE`` and ``RUNCOMMIT_CACHE_STORE`` say it.  ``plugins`` are objects, names of
+    installed plugins or ``package.module[:object]``; all installed ones take part but those of
+    which ``no:NAME`` is said.  Of a job that fails,
     ``keep_on_failure`` leaves the container in the engine, and ``shell_on_failure`` opens a shell
     in it, at the terminal.  Unless ``keep_base`` the engine's private copy of the base goes with
     the job.  Without ``layer`` the result's layer has no file any more, only its facts.
@@ -182,10 +185,11 @@ def run_commit(
         parse_compression(compression),
         checked_name(load) if load is not None else None,
     )
+    extras = chosen_plugins(plugins)
     caching = caching_of(
-        cache, cache_store, plugins, request.options.network, rereads=check_reproducible
+        cache, cache_store, extras, request.options.network, rereads=check_reproducible
     )
-    choice = Choice(backend, engine, plugins, late=caching.takes and not verify)
+    choice = Choice(backend, engine, extras, late=caching.takes and not verify)
     steps = choice.steps
     progress = in_turn(progress)
     progress(JobStarted(choice.name, os.fspath(base)))
@@ -194,7 +198,7 @@ def run_commit(
     helping = help_on_failure(
         steps, record, shell, keep=keep_on_failure, open_shell=shell_on_failure
     )
-    run_steps = functools.partial(_run_steps, steps, watch, record, helping, verified=verify)
+    run_steps = functools.partial(_run_steps, choice, watch, record, helping, verified=verify)
     with contextlib.ExitStack() as cleanup:
         cleanup.enter_context(record)
         staged = cleanup.enter_context(staging())
@@ -219,6 +223,7 @@ def run_commit(
             engine=engine,
             mode=mode,
             folder=folder,
+            backend=choice.name,
             output=folder / "layer.tar" if split else targets.layer_file or folder / "layer.tar",
             console=console,
             cleanup=cleanup,
@@ -231,8 +236,10 @@ def run_commit(
             original, locate = open_engine_base(steps, job, reference, watch)
         else:
             original, locate = open_base(reference, platform=platform), located
-        job = rebase(job, original, locate=locate, epoch=source_date_epoch)
-        job = dataclasses.replace(prepared(job, request.mounts), keep_base=keep_base)
+        job = dataclasses.replace(
+            prepared(rebase(job, original, locate=locate, epoch=source_date_epoch), request.mounts),
+            keep_base=keep_base,
+        )
         check_base(wanted, original)
         asked = request_of(job, todo, wanted, exclude=exclude, clean=clean, split=split)
         begin = functools.partial(_begin, choice, record, told=targets.told)
@@ -242,6 +249,7 @@ def run_commit(
             from runcommit_core.reproducible import check
 
             check(job, layers, lambda again: _layers(again, todo, run_steps, split=split)[0])
+        check_result(extras, watch, job, layers)
         if files:
             files.fill(job, layers)
         done = finish(wanted, targets, job, layers, config, steps, watch)
@@ -305,7 +313,7 @@ def _import_ahead() -> None:
 
 
 def _run_steps(
-    steps: Pipeline,
+    choice: Choice,
     watch: Stopwatch,
     record: Record,
     helping: Callable[[Job], contextlib.AbstractContextManager[Job]],
@@ -315,6 +323,8 @@ def _run_steps(
     verified: bool,
 ) -> Layers:
     record.on_base(job.transport.name)
+    name, steps = choice.settle()
+    job = dataclasses.replace(job, backend=name)
     with helping(job) as helped:
         return _from_load_to_extract(steps, watch, helped, todo, verified=verified)
 

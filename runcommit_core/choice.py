@@ -12,6 +12,7 @@ from runcommit_core.background import Background
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from runcommit_core.extras import Plugin
     from runcommit_core.hookspecs import Pipeline
     from runcommit_core.model import EngineInfo, EngineOptions
 
@@ -29,7 +30,7 @@ class Choice:
         self,
         wanted: str | object,
         engine: EngineOptions,
-        plugins: Iterable[object],
+        plugins: Iterable[Plugin],
         *,
         late: bool,
     ) -> None:

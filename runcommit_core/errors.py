@@ -9,6 +9,7 @@ EngineError                4  the engine failed, is missing or cannot be reached
 CommandError               5  the user's command ended with a code other than 0
 ArchiveError               6  an image or a layer is not what the spec says
 ReproducibilityError       7  two runs of one job gave different layers
+PolicyError                8  a plugin refuses the new layers
 CommandTimeoutError      124  the user's command took longer than it may
 ======================  ====  =====================================================
 """
@@ -102,6 +103,12 @@ class ReproducibilityError(RuncommitError):
     """Two runs of the same job gave different layers."""
 
     exit_code = 7
+
+
+class PolicyError(RuncommitError):
+    """A plugin refuses the new layers; the message names each reason."""
+
+    exit_code = 8
 
 
 class CommandTimeoutError(RuncommitError):

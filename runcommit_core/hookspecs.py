@@ -153,5 +153,15 @@ class Pipeline(Backend, Protocol):
         """Write the canonical layer of what was saved to ``job.output``."""
         ...
 
+    @hookspec
+    def check(self, job: Job, layers: Layers) -> None:
+        """Look at the new layers before anything is published; raise PolicyError to refuse them.
+
+        Optional, for plugins: all of them are called once for each job, also when the layers come
+        from the cache.  ``layers`` are those of the whole job, uncompressed, and not to be changed;
+        ``runcommit_core.read_files`` and ``list_files`` tell what lies in the base and above it.
+        """
+        ...
+
 
 REQUIRED_STEPS = ("describe", "load", "run", "commit", "save")

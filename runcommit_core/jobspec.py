@@ -38,7 +38,9 @@ _ELSEWHERE = {"shell_on_failure"}
 _SPLIT = ("engine_flags", "run_flags")
 """Lists whose items are split like a shell does, as on the command line."""
 
-_STRINGS = re.compile(r"(Sequence|Iterable|Collection|list)\[(str|str \| os\.PathLike\[str\])\]")
+_STRINGS = re.compile(
+    r"(Sequence|Iterable|Collection|list)\[(str|str \| (?:os\.PathLike\[str\]|object))\]"
+)
 _TABLE = re.compile(r"(Mapping|dict)\[str, str\]")
 _LITERAL = re.compile(r"Literal\[(.*)\]")
 _PLAIN: dict[str, tuple[type | tuple[type, ...], str]] = {

@@ -120,7 +120,8 @@ class Job:
     """One run, frozen: all that the steps must know.
 
     ``id`` is random and part of every name that the job gives; ``argv`` is what the container
-    executes; ``tree`` gives the base's merged tree, ``locate`` brings the bytes of one of its
+    executes; ``backend`` is the name of the backend that runs it, or may be ``auto`` for a result
+    from the cache; ``tree`` gives the base's merged tree, ``locate`` brings the bytes of one of its
     layers within reach; ``folder`` is private to the job and removed with it; ``output`` is where
     the layer goes (in ``folder`` where the user wants none); ``console`` takes what the command
     says, ``progress`` the events; whoever creates something pushes its undo on ``cleanup``,
@@ -134,6 +135,7 @@ class Job:
     run: RunOptions
     layer: LayerOptions
     engine: EngineOptions
+    backend: str
     transport: Transport
     tree: Callable[[], BaseTree]
     locate: Callable[[BaseLayer], BaseLayer]

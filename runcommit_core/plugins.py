@@ -19,6 +19,8 @@ from runcommit_core.version import is_installed, version
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from runcommit_core.extras import Plugin
+
 GROUP = "runcommit.backends"
 
 AUTO_ORDER = ("docker", "podman", "buildah")
@@ -82,7 +84,7 @@ def find_backend(name: str) -> object:
     )
 
 
-def pipeline(backend: object, name: str, plugins: Iterable[object] = ()) -> Pipeline:
+def pipeline(backend: object, name: str, plugins: Iterable[Plugin] = ()) -> Pipeline:
     """The steps of one job: the core's, those of exactly one backend, and what plugins wrap.
 
     Raises BackendContractError for a misspelt hook, a wrong argument or a missing step.
@@ -93,7 +95,7 @@ def pipeline(backend: object, name: str, plugins: Iterable[object] = ()) -> Pipe
     try:
         manager.register(backend, name)
         for plugin in plugins:
-            manager.register(plugin)
+            manager.register(plugin.object, str(plugin) if plugin.name else None)
         manager.check_pending()
     except (pluggy.PluginValidationError, ValueError) as error:
         raise BackendContractError(f"backend or plugin with a wrong hook: {error}") from error

@@ -4,7 +4,7 @@
 packages=(
   podman buildah docker.io skopeo umoci runc crun
   fuse-overlayfs slirp4netns uidmap netavark aardvark-dns catatonit iptables nftables iproute2
-  busybox-static debootstrap docker-registry libfaketime patchelf python3-venv git ca-certificates
+  busybox-static debootstrap docker-registry libfaketime patchelf python3-venv rpm git ca-certificates
 )
 # Debian 13 split the client from the daemon.
 if command -v apt-cache >/dev/null && apt-cache show docker-cli >/dev/null 2>&1; then packages+=(docker-cli); fi

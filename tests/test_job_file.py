@@ -89,7 +89,7 @@ def test_paths_make_an_extraction_with_all_its_arguments(tmp_path: Path):
 
 def test_every_argument_that_json_can_say_is_a_key():
     arguments = set(inspect.signature(run_commit).parameters)
-    missing = {"console", "extraction", "plugins", "progress", "shell_on_failure"}
+    missing = {"console", "extraction", "progress", "shell_on_failure"}
     assert arguments - set(keys(run_commit)) <= missing
 
 

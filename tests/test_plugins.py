@@ -24,6 +24,7 @@ from runcommit_core import (
     hookimpl,
     run_commit,
 )
+from runcommit_core.extras import chosen_plugins
 from runcommit_core.plugins import choose_backend, describe, find_backend, installed, pipeline
 from tests import canned, images
 
@@ -235,7 +236,7 @@ def test_a_plugin_with_a_wrong_hook():
         return Layers()
 
     with pytest.raises(BackendContractError, match="exract"):
-        pipeline(canned.backend(), "canned", [SimpleNamespace(exract=exract)])
+        chosen_plugins([SimpleNamespace(exract=exract)])
 
 
 def test_no_other_backend_ever_answers():
@@ -250,7 +251,7 @@ def test_pipelines_do_not_share_plugins():
     def extract() -> Layers:
         return Layers()
 
-    pipeline(canned.backend(), "canned", [SimpleNamespace(extract=extract)])
+    pipeline(canned.backend(), "canned", chosen_plugins([SimpleNamespace(extract=extract)]))
     hooks: Any = pipeline(canned.backend(), "canned")
     assert len(hooks.extract.get_hookimpls()) == 1
 

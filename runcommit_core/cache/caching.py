@@ -9,12 +9,13 @@ from runcommit_core.cache.shared import cache_mode, stores
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from runcommit_core.cache.shared import Mode
     from runcommit_core.cache.steps import CachedSteps, Outcome, RunSteps
     from runcommit_core.choice import Choice
     from runcommit_core.commands import Commands
+    from runcommit_core.extras import Plugin
     from runcommit_core.model import EngineInfo, Job, Layers
 
 
@@ -36,20 +37,22 @@ class Caching:
 def caching_of(
     mode: str | None,
     shared: str | os.PathLike[str] | None,
-    plugins: Iterable[object],
+    plugins: Sequence[Plugin],
     network: str | None,
     *,
     rereads: bool,
 ) -> Caching:
     """Decide by what is known from the start.
 
-    Plugins may change any step, and a job that is run twice is to be run: neither uses the cache.
+    Plugins may change any step, unless they only check or say that they observe, and a job that is
+    run twice is to be run: neither uses the cache.
 
     :raises UsageError: there is no such mode
     """
     wanted = cache_mode(mode)
     usable = wanted == "always" or (wanted == "hermetic" and network == "none")
-    return Caching(wanted, usable and not rereads and not tuple(plugins), shared)
+    unchanged = all(plugin.leaves_cache for plugin in plugins)
+    return Caching(wanted, usable and not rereads and unchanged, shared)
 
 
 class Around:

@@ -104,7 +104,7 @@ JOB: Final[Mapping[str, Rule | None]] = {
     "layer": _fields(LAYER),
     "engine": _engine,
     **dict.fromkeys(("id", "transport", "tree", "locate", "folder", "output", "console")),
-    **dict.fromkeys(("cleanup", "containers", "progress", "keep_base")),
+    **dict.fromkeys(("cleanup", "containers", "progress", "keep_base", "backend")),
 }
 
 

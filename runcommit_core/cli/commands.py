@@ -49,7 +49,7 @@ def run(
     \b
     Exit codes: 0 done · 2 usage · 3 a backend breaks its contract · 4 the engine failed
     5 the command failed · 6 an image is not what the spec says · 7 not reproducible
-    124 timeout · 130, 143 interrupted
+    8 a plugin refuses the layer · 124 timeout · 130, 143 interrupted
     """  # noqa: D301 - click's own mark for lines to keep
     if explain:
         from runcommit_core.cli.explain import print_explanation
@@ -158,6 +158,18 @@ def backends(
     click.echo(list_backends(engine_path, engine_flag, as_json=as_json))
     if verbose and not as_json:
         click.echo(list_copies(engine_path, engine_flag))
+
+
+@cli.command()
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def plugins(as_json: bool) -> None:
+    """List the installed plugins, which take part in every job unless blocked: -p no:NAME.
+
+    Exit code 1 if one of them is broken, for then no job runs with it.
+    """
+    from runcommit_core.cli.plugins import list_plugins
+
+    list_plugins(as_json=as_json)
 
 
 @cli.command("completion", short_help="Print a shell's completion script.")

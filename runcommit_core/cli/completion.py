@@ -24,6 +24,16 @@ def backend_names(
     return _matching(["auto", *(item.name for item in installed())], incomplete)
 
 
+def plugin_names(
+    _context: click.Context, _option: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """The installed plugins, and the words that block them."""
+    from runcommit_core.extras import installed_points
+
+    names = installed_points()
+    return _matching([*names, *(f"no:{name}" for name in names)], incomplete)
+
+
 def profile_names(
     _context: click.Context, _option: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:

@@ -55,6 +55,12 @@ choice = _group(
         "the first that is usable, in the order of `runcommit backends`.",
     ),
     click.option(
+        "-p", "--plugin", "plugins", multiple=True, metavar="NAME",
+        shell_complete=completion.plugin_names,
+        help="A plugin: an installed one or package.module[:object].  no:NAME leaves out an "
+        "installed one, which takes part else.  Repeatable.",
+    ),
+    click.option(
         "--transport", type=click.Choice(["auto", "registry", "archive"]), default="auto",
         show_default=True, help="How images travel to and from the engine.",
     ),

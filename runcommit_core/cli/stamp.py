@@ -7,6 +7,7 @@ import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runcommit_core.extras import installed_points
 from runcommit_core.plugins import installed
 from runcommit_core.version import version
 
@@ -15,24 +16,29 @@ if TYPE_CHECKING:
 
 
 def stamp() -> dict[str, object]:
-    """The version, a digest of the code of core and backends, and the folders it was read from."""
-    folders = sorted(set(_folders()))
+    """The version, a digest of the code of core, backends and plugins, and the folders it is in."""
+    places = sorted(set(_places()))
     digest = hashlib.sha256()
-    for folder in folders:
-        for path in sorted(folder.rglob("*.py")):
-            name = path.relative_to(folder.parent).as_posix()
+    for place in places:
+        for path in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
+            name = path.relative_to(place.parent).as_posix()
             digest.update(f"{name}\0{path.stat().st_size}\0".encode())
             digest.update(path.read_bytes())
     return {
         "version": version(),
         "code": f"sha256:{digest.hexdigest()}",
-        "folders": [str(folder) for folder in folders],
+        "folders": [str(folder) for folder in places if folder.is_dir()],
     }
 
 
-def _folders() -> Iterator[Path]:
+def _places() -> Iterator[Path]:
+    """The folders of packages, and modules that are but a file."""
     names = ["runcommit_core", *(item.entry_point.value for item in installed())]
+    names += [point.value for points in installed_points().values() for point in points]
     for name in names:
         package = name.partition(":")[0].partition(".")[0]
         found = importlib.util.find_spec(package)
-        yield from map(Path, (found and found.submodule_search_locations) or ())
+        if found and found.submodule_search_locations:
+            yield from map(Path, found.submodule_search_locations)
+        elif found and found.origin:
+            yield Path(found.origin)

@@ -16,6 +16,7 @@ from runcommit_core.explanation.rehearsal import (
     rehearse_resolve,
 )
 from runcommit_core.explanation.unknown import UNKNOWN_LAYER, unknown_config
+from runcommit_core.extras import Alone, chosen_plugins
 from runcommit_core.hookspecs import hookimpl
 from runcommit_core.model import EngineOptions, Image, SavedImage
 from runcommit_core.plugins import choose_backend, described, pipeline
@@ -41,6 +42,7 @@ def explain(base: str | os.PathLike[str], *args: Any, **options: Any) -> Explana
     engine = EngineOptions(
         path=options.get("engine_path"), flags=tuple(options.get("engine_flags", ()))
     )
+    options["plugins"] = chosen_plugins(options.get("plugins", ()))
     name, backend = choose_backend(options.get("backend", "auto"), engine)
     steps = pipeline(backend, name)
     if not callable(getattr(backend, "rehearse", None)):
@@ -50,7 +52,7 @@ def explain(base: str | os.PathLike[str], *args: Any, **options: Any) -> Explana
         )
     guest = _Guest(steps, described(steps, name, engine), options)
     asked = {**options, "backend": backend, "metadata": None, "provenance": None}
-    asked["plugins"] = [*options.get("plugins", ()), guest]
+    asked["plugins"] = [guest]
     try:
         run_commit(base, *args, **asked)
     except _ExplainedError as explained:
@@ -66,7 +68,7 @@ class _ExplainedError(BaseException):
         self.explanation = explanation
 
 
-class _Guest:
+class _Guest(Alone):
     """A plugin that comes before the first step, rehearses all of them and ends the job.
 
     ``run_commit`` itself has made the job by then, so it is the one that would run.

@@ -102,6 +102,9 @@ def _behaviour(options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "twice", "run, commit and save happen twice, and the layers are compared"
     if options.get("verify"):
         yield "verify", "base and layer are compared with the container's root"
+    for plugin in options.get("plugins", ()):
+        hooks = ", ".join(sorted(plugin.hooks))
+        yield "plugin", f"{plugin} takes part in {hooks}, which is not in the commands above"
 
 
 def _cache(job: Job, options: Mapping[str, Any]) -> str:

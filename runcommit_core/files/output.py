@@ -46,8 +46,8 @@ class Opened:
         from runcommit_core.files.contents import collect
         from runcommit_core.files.selection import select
 
-        image = _result(job, layers)
-        selected = _with_tree(image, job, lambda tree: select(tree, self._asked.paths))
+        image = result_image(job, layers)
+        selected = with_tree(image, job, lambda tree: select(tree, self._asked.paths))
         folder = job.folder / "contents"
         folder.mkdir()
         contents = collect(selected, image.layers, job.locate, folder)
@@ -97,13 +97,14 @@ def _real(place: Path) -> Path:
     return place.parent.resolve() / place.name if place.name else place.resolve()
 
 
-def _result(job: Job, layers: Layers) -> BaseImage:
+def result_image(job: Job, layers: Layers) -> BaseImage:
+    """The job's base with the new layers on top."""
     from runcommit_core.stacking import on_top
 
     return on_top(job.base, layers, job.base.config)
 
 
-def _with_tree(image: BaseImage, job: Job, use: Callable[[BaseTree], T]) -> T:
+def with_tree(image: BaseImage, job: Job, use: Callable[[BaseTree], T]) -> T:
     """Call ``use`` with the image's tree, once more where an index proves damaged."""
     from runcommit_core.layer.indexing import Indexing
     from runcommit_core.layer.layerfile import IndexDamagedError

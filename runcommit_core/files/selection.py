@@ -51,7 +51,7 @@ def select(tree: BaseTree, paths: Sequence[str]) -> list[Selected]:
     return [
         Selected(root, below, node, _origin(tree, path, node))
         for root, asked in enumerate(paths)
-        for path, below, node in _walk(tree, resolve(tree, asked), b"")
+        for path, below, node in walk(tree, resolve(tree, asked), b"")
     ]
 
 
@@ -92,7 +92,8 @@ def _components(path: bytes) -> list[bytes]:
     return [part for part in reversed(path.split(b"/")) if part not in (b"", b".")]
 
 
-def _walk(tree: BaseTree, path: bytes, below: bytes) -> Iterator[tuple[bytes, bytes, Node]]:
+def walk(tree: BaseTree, path: bytes, below: bytes) -> Iterator[tuple[bytes, bytes, Node]]:
+    """What is at and below a path, each with its path and that path as seen from ``below``."""
     pending = [(path, below)]
     while pending:
         path, below = pending.pop()
