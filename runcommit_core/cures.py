@@ -121,6 +121,10 @@ _CURES = (
         " `podman network ls`)",
     ),
     _cure(
+        r"cannot use networks as rootless",
+        "this rootless engine has no networks of its own: use --network none or host",
+    ),
+    _cure(
         r"unable to find user|unknown user error|no matching entries in passwd",
         "give --user as UID[:GID], or a name that the base's /etc/passwd has",
     ),

@@ -88,8 +88,12 @@ def finish(
 
         inherited = len(config_history(job.base.config))
         config = edited_config(config, wanted.edits, created=job.layer.epoch, inherited=inherited)
-    stored = targets.store(layers, job.folder)
-    images = targets.write_images(job, stored, config, wanted.edits.annotations)
+
+    def write() -> tuple[list[Stored], tuple[OutputImage, ...]]:
+        stored = targets.store(layers, job.folder)
+        return stored, targets.write_images(job, stored, config, wanted.edits.annotations)
+
+    stored, images = watch.step("write", tuple, write) if targets.writes else write()
     loaded = _load(wanted, job, stored, config, steps, watch) if wanted.load else None
     return Finished(targets.place(stored), images, loaded, config)
 

@@ -96,6 +96,11 @@ class Targets:
         return bool(self._images)
 
     @property
+    def writes(self) -> bool:
+        """Whether layers are to be compressed or images written, which takes its time."""
+        return bool(self._compression.level) or self.has_images
+
+    @property
     def told(self) -> bool:
         """Whether a report is to be written, which takes the engine's description."""
         return bool(self._report or self._provenance)

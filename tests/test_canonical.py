@@ -452,7 +452,7 @@ def test_xattrs(canonical):
     written, report = canonical([], [Member(b"f", pax=pax)])
     assert record(b"SCHILY.xattr.security.capability", b"\1\0\0\2" + b"c" * 16) in written
     assert b"user." not in written
-    assert report.warnings == ("user.* attributes dropped from 1 paths, the first is b'f'",)
+    assert report.warnings == ("user.* attributes dropped from 1 paths, the first is f",)
     written, report = canonical([], [Member(b"f", pax=pax)], keep_user_xattrs=True)
     assert record(b"SCHILY.xattr.user.b", b"\0=") in written
     assert b"overlay" not in written

@@ -9,7 +9,8 @@ import signal
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,10 +28,9 @@ from runcommit_core import (
 from runcommit_core.cli.main import InterruptedBySignalError, _run
 from runcommit_core.oci.base import open_base
 from tests import images
+from tests.terminals import terminal
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
+TOP = Path(__file__).parent.parent
 LOWER = images.layer({"lower": b"lower"})
 UPPER = images.layer({"upper": b"upper"})
 CANNED = "tests.talking:plain"
@@ -67,6 +67,33 @@ def test_the_result_alone_is_on_stdout(base: str, tmp_path: Path):
     diff_id = hashlib.sha256((tmp_path / "layer.tar").read_bytes()).hexdigest()
     assert (done.returncode, done.output) == (0, f"sha256:{diff_id}\n")
     assert done.errors == "the command speaks\n"
+
+
+@pytest.mark.parametrize("verb", ["run", "extract"])
+def test_a_tar_on_standard_output(base: str, tmp_path: Path, verb: str):
+    words = ("-b", CANNED, base, "-c", "true", *(("--path", "/upper") if verb == "extract" else ()))
+    assert runcommit(verb, *words, "-o", tmp_path / "file.tar").returncode == 0
+    env = {**os.environ, "PYTHONPATH": str(TOP)}
+    with (tmp_path / "stdout").open("wb") as stdout:
+        command = [sys.executable, "-m", "runcommit_core", verb, *words, "-o", "-"]
+        subprocess.run(command, stdout=stdout, cwd=tmp_path, env=env, check=True)
+    assert (tmp_path / "stdout").read_bytes() == (tmp_path / "file.tar").read_bytes()
+    assert not (tmp_path / "-").exists()
+
+
+@pytest.mark.parametrize("flag", ["--json", "--split"])
+def test_standard_output_has_one_use(base: str, flag: str):
+    done = job(base, "-o", "-", flag)
+    assert (done.returncode, done.output) == (2, "")
+    assert f"-o - and {flag} cannot go together" in done.errors
+
+
+def test_no_tar_for_a_terminal(base: str):
+    with terminal(80) as screen:
+        words = (sys.executable, "-m", "runcommit_core", "run", "-b", CANNED, base, "-c", "true")
+        process = screen.start(subprocess.Popen, [*words, "-o", "-"])
+        assert screen.finish(process) == 2
+        assert "would write a tar to the terminal" in screen.text()
 
 
 def test_json_is_the_metadata(base: str, tmp_path: Path):

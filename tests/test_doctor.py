@@ -39,6 +39,7 @@ ENGINES_SAY = {
     "writing blob: write /var/tmp/x: no space left on device": "free space",
     "exec /bin/sh: exec format error": "qemu-user-static",
     "could not find bridge docker0: route ip+net": "bridge",
+    "cannot use networks as rootless": "--network none or host",
     'default OCI runtime "crun" not found: invalid argument': "install crun or runc",
 }
 

@@ -114,6 +114,11 @@ def test_an_engine_that_is_not_there_is_explained(backend: str, tmp_path: Path):
     assert "deliver" in steps
     assert f"{path}" in str(plan)
     assert "which cannot be used now" in str(plan)
+    told = re.findall(r"^# (save|extract|deliver|clean up):", str(plan), re.MULTILINE)
+    assert [step for step in told if step != "save"] == ["extract", "deliver", "clean up"]
+    reads = {command.step: command.reads for command in plan.commands if command.reads}
+    assert reads.get("deliver", "the result as an archive") == "the result as an archive"
+    assert reads.get("load", "the base as an archive") == "the base as an archive"
 
 
 def test_an_image_that_only_the_engine_has_is_not_asked_for():

@@ -163,8 +163,11 @@ def test_no_link_leads_out_of_the_image(extract: Callable[..., Extracted], out: 
     assert tree(out) == {"up": "base"}
 
 
-def test_the_whole_root(extract: Callable[..., Extracted], out: Path):
+def test_the_whole_root(
+    extract: Callable[..., Extracted], out: Path, caplog: pytest.LogCaptureFixture
+):
     extract("/", to=out)
+    assert f"{out}/null would be a device" in caplog.text
     assert {"etc/new", "usr/bin/tool", "bin"} <= set(tree(out))
     assert "null" not in tree(out)
 

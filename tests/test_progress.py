@@ -97,6 +97,13 @@ def test_a_job_tells_its_steps_in_order(base: str) -> None:
     assert (written[-1].direction, written[-1].count) == ("layer", result.layers[0].size)
 
 
+@pytest.mark.parametrize("output", [{"compression": "zstd"}, {"image": "docker-archive:x.tar"}])
+def test_what_takes_time_after_the_run_is_a_step(base: str, output: dict[str, Any]) -> None:
+    events: list[Event] = []
+    run_commit(base, "x", backend=canned.backend(), layer="l", progress=events.append, **output)
+    assert [event.step for event in events if isinstance(event, StepFinished)] == [*STEPS, "write"]
+
+
 def test_a_failing_step_is_the_last_event(base: str) -> None:
     def fail() -> None:
         raise CommandError("no", command_exit_code=1)

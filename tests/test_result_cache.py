@@ -112,7 +112,7 @@ def test_a_hit_gives_the_same_without_a_run(
     assert one.layers[0].report == two.layers[0].report
     assert (two.backend, two.engine.version, two.transport) == ("counting", "1.2", "cache")
     told = metadata(two)
-    assert (told["cache"], list(told["seconds"])) == ("hit", ["cache"])
+    assert (told["cache"], list(told["seconds"])) == ("hit", ["cache", "write"])
 
 
 def test_outputs_are_no_part_of_the_key(job: Callable[..., Result], tmp_path: Path):
@@ -357,6 +357,7 @@ def test_a_store_that_is_down_fails_no_job(
     assert job("other", cache_store="oci://127.0.0.1:1/cache").cache == "miss"
     said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert len([line for line in said if "cannot use the cache" in line]) == 2, said
+    assert said[-1].endswith("/cache: cannot reach 127.0.0.1:1: Connection refused")
     with pytest.raises(UsageError):
         job(cache_store="oci://no-repository")
     with pytest.raises(UsageError):

@@ -108,8 +108,16 @@ def test_half_a_second_is_no_change(ground: Ground) -> None:
 
 def test_names_that_mean_deletions_are_refused(ground: Ground) -> None:
     (ground.root / "d/.wh.f").touch()
-    with pytest.raises(ArchiveError, match="means a deletion"):
+    with pytest.raises(
+        ArchiveError, match=r"made d/\.wh\.f; in a layer that name means a deletion"
+    ):
         ground.changes()
+
+
+def test_sockets_are_told_of(ground: Ground) -> None:
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind(str(ground.root / "d/log"))
+    assert any(line.startswith("d/log is a socket") for line in ground.changes().warnings)
 
 
 def test_changes_become_a_raw_layer(ground: Ground) -> None:

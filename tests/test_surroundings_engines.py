@@ -105,7 +105,10 @@ def test_no_process_of_the_engine_knows_the_secret(
 
 
 @pytest.mark.hosts(*ROOTFUL)
-def test_limits_hold(bench: Bench, base: bases.Base) -> None:
+def test_limits_hold(bench: Bench, base: bases.Base, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = bench.folder / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
     ran = bench.job(base.ref, "--memory", "64m", "--cpus", "0.5", "-c", LIMITS)
     assert ran.returncode == 0, ran.stderr
     assert {str(MEMORY), "50000"} <= set(ran.stderr.split()), ran.stderr
@@ -113,6 +116,7 @@ def test_limits_hold(bench: Bench, base: bases.Base) -> None:
     ran = bench.job(base.ref, "--memory", "16m", "-c", hungry)
     assert ran.returncode == COMMAND_FAILED, ran.stderr
     assert "out of memory" in ran.stderr
+    assert not list(here.iterdir()), "conmon's file stays"
 
 
 @pytest.mark.hosts(

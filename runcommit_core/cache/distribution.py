@@ -113,6 +113,11 @@ class Repository:
         try:
             answer = self._open(request, timeout=TIMEOUT)
             return cast("http.client.HTTPResponse", answer)
+        except urllib.error.HTTPError:
+            raise
+        except urllib.error.URLError as error:
+            reason = getattr(error.reason, "strerror", None) or error.reason
+            raise OSError(f"cannot reach {self._host}: {reason}") from error
         except http.client.HTTPException as error:
             raise OSError(f"{self._host} does not speak HTTP: {error!r}") from error
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import click
 
 from runcommit_core.cli import completion, options
 from runcommit_core.cli.cache import cache
+from runcommit_core.cli.dash import check_dash, standing_in
 from runcommit_core.cli.doctor import doctor
 from runcommit_core.cli.extract import extract
 from runcommit_core.cli.layer import layer
@@ -44,7 +46,8 @@ def run(
     detected, or engine:REF.  Give -c TEXT (repeatable, each through the shell, the first
     failure stops), or --script FILE, or -- PROGRAM ARG…
 
-    Standard output is the diff_id of the new layer, or nothing when nothing changed.
+    Standard output is the diff_id of the new layer, or nothing when nothing changed; with -o -
+    it is the layer's tar.
 
     \b
     Exit codes: 0 done · 2 usage · 3 a backend breaks its contract · 4 the engine failed
@@ -56,14 +59,19 @@ def run(
 
         print_explanation(options.arguments(given), as_json=json_output)
         return
-    with reporting(progress, verbose=verbose, quiet=quiet) as reporter:
+    with reporting(progress, verbose=verbose, quiet=quiet) as reporter, ExitStack() as stack:
         from runcommit_core.api import run_commit
 
+        dashed = check_dash(given["layer"], json=json_output, split=given["split"])
+        if dashed:
+            given["layer"] = stack.enter_context(standing_in())
         result = run_commit(
             **options.arguments(given), console=reporter.console, progress=reporter.progress
         )
         if not result.layers:
             log.warning("no new layer: nothing changed")
+    if dashed:
+        return
     if json_output:
         import json
 

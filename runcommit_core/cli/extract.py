@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import click
 
 from runcommit_core.cli import completion, options
+from runcommit_core.cli.dash import check_dash, standing_in
 from runcommit_core.cli.progress import reporting
 
 _PATH = click.Path(path_type=Path)
@@ -28,7 +30,8 @@ _PATH = click.Path(path_type=Path)
     "tar",
     type=_PATH,
     metavar="TAR",
-    help="A tar to write: each PATH under its base name, owners and modes kept.",
+    help="A tar to write, - for standard output: each PATH under its base name, owners and modes"
+    " kept.",
 )
 @click.option(
     "--to",
@@ -63,19 +66,24 @@ def extract(
     links.  With --to and --as, existing files are replaced, existing directories entered, set-id
     bits of others' ids dropped and devices left out.
 
-    Standard output is what was written, a line for each.
+    Standard output is what was written, a line for each, or with -o - the tar itself.
     """
     if explain:
         from runcommit_core.cli.explain import print_extraction
 
         print_extraction(options.arguments(given), as_json=json_output)
         return
-    with reporting(progress, verbose=verbose, quiet=quiet) as reporter:
+    with reporting(progress, verbose=verbose, quiet=quiet) as reporter, ExitStack() as stack:
         from runcommit_core.files.extract import run_extract
 
+        dashed = check_dash(given["tar"], json=json_output)
+        if dashed:
+            given["tar"] = stack.enter_context(standing_in())
         found = run_extract(
             **options.arguments(given), console=reporter.console, progress=reporter.progress
         )
+    if dashed:
+        return
     if json_output:
         import json
 

@@ -61,7 +61,8 @@ class Recorder:
     def __call__(self, argv: tuple[str, ...], stdin: Iterable[bytes] | None) -> process.Completed:
         shown = tuple(map(self._on_paper, argv))
         condition = self._conditions[-1] if self._conditions else ""
-        source = "" if stdin is None else "the base as an archive"
+        image = "result" if self._step == "deliver" else "base"
+        source = "" if stdin is None else f"the {image} as an archive"
         self.commands.append(PlannedCommand(self._step, shown, condition, source))
         if _SAVEROOT in argv:
             return process.Completed(argv, 0, _NOTHING_NEW, "")

@@ -23,6 +23,9 @@ _STEPS = {
     "clean up": "also after an error, Ctrl-C or SIGTERM",
 }
 
+_EXTRACT = ("", "# extract: the canonical layer is written by runcommit itself")
+_AFTER_EXTRACT = {"deliver", "verify", "clean up"}
+
 
 def as_text(explanation: Explanation) -> str:
     """The commands line by line, ready for a shell; all else stands behind ``#``."""
@@ -56,12 +59,16 @@ def _lines(explanation: Explanation) -> Iterator[str]:
     yield ""
     for about, fact in explanation.facts:
         yield f"# {about + ':':<12}{fact}"
+    told = False
     for step, commands in groupby(explanation.commands, key=lambda command: command.step):
+        if step in _AFTER_EXTRACT and not told:
+            yield from _EXTRACT
+            told = True
         yield ""
         yield f"# {step}: {_STEPS.get(step, '')}".rstrip(": ")
         yield from _commands(list(commands))
-    yield ""
-    yield "# extract: the canonical layer is written by runcommit itself"
+    if not told:
+        yield from _EXTRACT
 
 
 def _engine(explanation: Explanation) -> str:

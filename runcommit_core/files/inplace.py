@@ -14,6 +14,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from runcommit_core.errors import UsageError
+from runcommit_core.layer.wording import printable
 from runcommit_core.oci.tar import Kind
 from runcommit_core.staging import staged_name
 
@@ -101,7 +102,8 @@ class Landing:
             os.mkdir(path, 0o700)  # noqa: PTH102 - bytes
             self._directories[path] = (_mode(node), node.mtime)
         elif node.kind in (Kind.CHARACTER, Kind.BLOCK):
-            log.warning("%r is a device, which only -o keeps; left out", each.below or path)
+            place = b"/".join(filter(None, (os.fsencode(self.places[each.root]), each.below)))
+            log.warning("%s would be a device, which only -o keeps; left out", printable(place))
         elif not self._link(path, each.origin):
             _make_file(path, node, contents, each.origin.sha256)
             self._masters[each.origin] = path

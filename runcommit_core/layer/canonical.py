@@ -16,6 +16,7 @@ from runcommit_core.layer.order import entry_key, whiteout_key
 from runcommit_core.layer.result import Inode, Result
 from runcommit_core.layer.scrub import drop_excluded, scrub, with_ancestors
 from runcommit_core.layer.whiteout import whiteout_path
+from runcommit_core.layer.wording import printable
 from runcommit_core.layer.write import LayerWriter
 from runcommit_core.layer.xattrs import is_user_xattr, kept_xattrs
 from runcommit_core.oci.tar import Kind
@@ -208,4 +209,5 @@ def _dropped_xattrs(found: Difference, policy: Policy) -> list[str]:
     ]
     if not paths:
         return []
-    return [f"user.* attributes dropped from {len(paths)} paths, the first is {paths[0]!r}"]
+    first = printable(paths[0])
+    return [f"user.* attributes dropped from {len(paths)} paths, the first is {first}"]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol, Self
 
 from runcommit_core.errors import ArchiveError
 from runcommit_core.layer.whiteout import Marker, split_marker
+from runcommit_core.layer.wording import printable
 from runcommit_core.oci.tar import Kind, TarEntry, TarReader
 
 if TYPE_CHECKING:
@@ -111,8 +112,8 @@ class TarChanges:
                 count = len(entries)
             if entry.kind is Kind.CHARACTER and entry.major == entry.minor == 0:
                 raise ArchiveError(
-                    f"{self.name}: {path!r} is a character device 0:0, which stands for a deleted"
-                    " file on overlay file systems",
+                    f"{self.name}: {printable(path)} is a character device 0:0, which stands for a"
+                    " deleted file on overlay file systems",
                     tip="remove the device in the command",
                 )
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from runcommit_core.errors import ArchiveError
 from runcommit_core.layer.whiteout import PREFIX, Marker, split_marker
+from runcommit_core.layer.wording import printable
 from runcommit_core.oci.tar import Kind
 
 if TYPE_CHECKING:
@@ -81,6 +82,6 @@ def _is_like_its_directory(entry: TarEntry, directory: TarEntry | None) -> bool:
 
 def _named_like_a_whiteout(path: bytes) -> ArchiveError:
     return ArchiveError(
-        f"the command made {path!r}; in a layer that name means a deletion",
+        f"the command made {printable(path)}; in a layer that name means a deletion",
         tip="remove or rename it in the command",
     )

@@ -17,6 +17,7 @@ from runcommit_core.layer.header import Attributes
 from runcommit_core.layer.markers import check_name
 from runcommit_core.layer.result import Inode
 from runcommit_core.layer.whiteout import whiteout_path
+from runcommit_core.layer.wording import printable
 from runcommit_core.layer.write import LayerWriter
 from runcommit_core.layer.xattrs import kept_xattrs
 from runcommit_core.oci.tar import Kind, TarEntry
@@ -69,7 +70,9 @@ class RootChanges:
             stat = item.stat(follow_symlinks=False)
             entry = disk_entry(path, item.path, stat, read_xattrs(item.path))
             if entry is None:
-                self.warnings.append(f"{path!r} is a socket, which no layer can hold; left out")
+                self.warnings.append(
+                    f"{printable(path)} is a socket, which no layer can hold; left out"
+                )
                 continue
             missing.discard(item.name)
             self._add(entry, stat)
@@ -78,8 +81,8 @@ class RootChanges:
     def _add(self, entry: TarEntry, stat: os.stat_result) -> None:
         if entry.kind is Kind.CHARACTER and entry.major == entry.minor == 0:
             raise ArchiveError(
-                f"{entry.path!r} is a character device 0:0, which stands for a deleted file on"
-                " overlay file systems",
+                f"{printable(entry.path)} is a character device 0:0, which stands for a deleted"
+                " file on overlay file systems",
                 tip="remove the device in the command",
             )
         if entry.kind is not Kind.DIRECTORY and stat.st_nlink > 1:

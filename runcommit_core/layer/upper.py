@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from runcommit_core.errors import EngineError
 from runcommit_core.layer.disk import disk_entry, hardlink_to, read_chunks, read_xattrs
 from runcommit_core.layer.markers import check_name
+from runcommit_core.layer.wording import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,7 +77,9 @@ class UpperChanges:
             )
         entry = disk_entry(name, path, found, xattrs)
         if entry is None:
-            self.warnings.append(f"{name!r} is a socket, which no layer can hold; left out")
+            self.warnings.append(
+                f"{printable(name)} is a socket, which no layer can hold; left out"
+            )
             self.whiteouts.add(name)
             return False
         if stat.S_ISDIR(found.st_mode):

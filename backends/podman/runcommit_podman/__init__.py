@@ -23,6 +23,7 @@ from runcommit_core import (
     save_root,
 )
 from runcommit_podman.checks import check
+from runcommit_podman.oom import without_a_trace
 from runcommit_podman.store import read_store
 
 if TYPE_CHECKING:
@@ -73,10 +74,11 @@ def run(job: Job, image: Image) -> Container:
     job.containers.callback(
         process.undo, *_podman(job), "rm", "--force", "--ignore", "--volumes", "--time=0", job.name
     )
-    completed = process.attached(
-        *_run_words(job, image), console=job.console,
-        timeout=job.run.timeout, end=(*_podman(job), "kill", job.name),
-    )  # fmt: skip
+    with without_a_trace():
+        completed = process.attached(
+            *_run_words(job, image), console=job.console,
+            timeout=job.run.timeout, end=(*_podman(job), "kill", job.name),
+        )  # fmt: skip
     if completed.returncode:
         _raise_failure(job, completed)
     return Container(job.name)

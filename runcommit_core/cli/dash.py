@@ -1,0 +1,45 @@
+"""``-o -``: a tar on standard output, in the place of the words that else are there."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runcommit_core.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+DASH = Path("-")
+
+
+def check_dash(place: Path | None, **others: Any) -> bool:
+    """Whether a tar is to go to standard output.
+
+    ``others`` are options, by name, that have no place beside it.  Raises UsageError for one that
+    is given, and for a terminal.
+    """
+    if place != DASH:
+        return False
+    for name, value in others.items():
+        if value:
+            raise UsageError(f"-o - and --{name} cannot go together", tip="name a file with -o")
+    if sys.stdout.isatty():
+        raise UsageError("-o - would write a tar to the terminal", tip="pipe it, or name a file")
+    return True
+
+
+@contextlib.contextmanager
+def standing_in() -> Iterator[Path]:
+    """A file to write, which goes to standard output when all went well; nothing if it is not."""
+    with tempfile.TemporaryDirectory(prefix="runcommit-") as folder:
+        path = Path(folder, "tar")
+        yield path
+        if path.exists():
+            with path.open("rb") as file:
+                shutil.copyfileobj(file, sys.stdout.buffer)
+            sys.stdout.flush()
