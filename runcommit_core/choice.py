@@ -12,8 +12,8 @@ from runcommit_core.background import Background
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from runcommit_core.extras import Plugin
     from runcommit_core.hookspecs import Pipeline
+    from runcommit_core.loading import Plugin
     from runcommit_core.model import EngineInfo, EngineOptions
 
 OPEN = ("auto", "docker", "podman", "buildah")

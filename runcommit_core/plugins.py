@@ -19,7 +19,7 @@ from runcommit_core.version import is_installed, version
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from runcommit_core.extras import Plugin
+    from runcommit_core.loading import Plugin
 
 GROUP = "runcommit.backends"
 

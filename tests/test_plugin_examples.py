@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -204,8 +205,7 @@ def test_the_three_of_them_leave_the_cache_on(shop: Shop):
 def test_the_gate_names_every_file_and_nothing_is_written(shop: Shop):
     break_it = (
         "cp /bin/busybox /opt/tool && chmod 6755 /opt/tool && chmod 2755 /opt && "
-        "chmod 4644 /opt/suid && "
-        "truncate -s 100000001 /opt/large && truncate -s 100000000 /opt/fits"
+        "chmod 4644 /opt/suid && truncate -s 100000001 /opt/large"
     )
     for run in ("is refused", "is refused from the cache as well"):
         ran = shop.run("-c", break_it)
@@ -222,8 +222,8 @@ def test_the_gate_names_every_file_and_nothing_is_written(shop: Shop):
         assert not shop.sbom.exists()
         assert not list(shop.layer.parent.glob(".*"))
     assert names(shop.spans()) == ["job", "check"]
-    assert shop.run("-p", "no:gate", "-c", break_it).returncode == 0
-    assert entries(shop.layer)["opt/tool"].mode == 0o6755
+    assert shop.run("-p", "no:gate", "-c", "chmod 4644 /opt/suid").returncode == 0
+    assert entries(shop.layer)["opt/suid"].mode == 0o4644
 
 
 # --- SBOM
@@ -305,9 +305,10 @@ def test_a_list_that_cannot_be_written(shop: Shop):
 @pytest.mark.hosts("podman")
 def test_on_an_engine(host: Host, shared_tmp: Path, debian_base: Base, installed: Path):
     bench = host_bench(host, shared_tmp)
+    site = shutil.copytree(installed, shared_tmp / "site")
     layer, sbom, trace = (shared_tmp / name for name in ("layer.tar", "sbom", "trace"))
     env = {
-        "PYTHONPATH": str(installed),
+        "PYTHONPATH": str(site),
         "RUNCOMMIT_SBOM": str(sbom),
         "RUNCOMMIT_TRACE": str(trace),
     }
@@ -317,7 +318,7 @@ def test_on_an_engine(host: Host, shared_tmp: Path, debian_base: Base, installed
         "dpkg-deb -b p tiny.deb && dpkg -i tiny.deb && rm -r p tiny.deb && "
         "dpkg --purge --force-all tzdata"
     )
-    ran = bench.job(debian_base.ref, "-o", layer, "-c", build, env=env)
+    ran = bench.job(debian_base.ref, "-p", "timing", "-o", layer, "-c", build, env=env)
     assert ran.returncode == 0, ran.stderr
     told = changes(checked_bom(sbom))
     (gone,) = (purl for purl in told if "/tzdata@" in purl)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from runcommit_core.cache.steps import CachedSteps, Outcome, RunSteps
     from runcommit_core.choice import Choice
     from runcommit_core.commands import Commands
-    from runcommit_core.extras import Plugin
+    from runcommit_core.loading import Plugin
     from runcommit_core.model import EngineInfo, Job, Layers
 
 
