@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import shutil
 import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,8 +35,10 @@ def check_dash(place: Path | None, **others: Any) -> bool:
 @contextlib.contextmanager
 def standing_in() -> Iterator[Path]:
     """A file to write, which goes to standard output when all went well; nothing if it is not."""
-    with tempfile.TemporaryDirectory(prefix="runcommit-") as folder:
-        path = Path(folder, "tar")
+    from runcommit_core.job import private_folder
+
+    with contextlib.ExitStack() as cleanup:
+        path = private_folder(cleanup) / "tar"
         yield path
         if path.exists():
             with path.open("rb") as file:
