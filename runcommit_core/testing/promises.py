@@ -25,7 +25,7 @@ USAGE, COMMAND_FAILED = 2, 5
 _HUNGRY = "x=x; while :; do x=$x$x$x$x; done"
 _BUSY = (
     "read start _ < /proc/uptime; now=$start;"
-    ' while test "${now%.*}" -lt "$((${start%.*} + 3))"; do read now _ < /proc/uptime; done; times'
+    ' while test "${now%.*}" -lt "$((${start%.*} + 2))"; do read now _ < /proc/uptime; done; times'
 )
 _told: dict[tuple[Any, ...], dict[str, str]] = {}
 
@@ -89,7 +89,7 @@ class Promises:
             return
         assert ran.returncode == 0, ran.stderr
         used = sum(float(item) for item in re.findall(r"0m([\d.]+)s", ran.stderr)[:2])
-        assert used < 1.5, f"with job.run.cpus 0.2 a command had {used} s in 3 s: set the limit"
+        assert used < 0.8, f"with job.run.cpus 0.2 a command had {used} s in 2 s: set the limit"
 
     def test_the_machines_network(self, bench: Bench, base: bases.Base) -> None:
         options = ("run", "-b", bench.backend, "--no-cache", base.ref, "--network", "host")
