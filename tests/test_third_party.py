@@ -116,6 +116,27 @@ def test_a_new_backend_says_what_is_to_be_written(tmp_path: Path) -> None:
     assert not (tmp_path / "other").exists()
 
 
+def test_the_contract_says_what_a_boasting_backend_has_to_change(tmp_path: Path) -> None:
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own/boasting.py").write_text(
+        "from runcommit_core.testing.scratch import *\n"
+        "from runcommit_core.testing.scratch import describe, load, run, commit, save, root\n"
+        "del lacks\n"
+    )
+    (tmp_path / "test_it.py").write_text(
+        "from runcommit_core.testing import BackendContract\n\n\n"
+        "class TestIt(BackendContract):\n    backend = 'own.boasting'\n    resources = set\n"
+    )
+    chosen = "memory or flags or every_form"
+    done = call("pytest", "-q", "test_it.py", "-k", chosen, site=tmp_path, cwd=tmp_path)
+    assert "2 failed, 1 passed" in done.stdout, done.stdout
+    for words in (
+        "a command that takes more than job.run.memory bytes must be ended",
+        "give job.run.flags (['--env', 'FROM_A_FLAG=yes']) to the engine's run",
+    ):
+        assert words in done.stdout
+
+
 @pytest.mark.parametrize("name", ["", "A", "a b", "../x", "1st", "a--b"])
 def test_names_that_no_backend_can_have(name: str, tmp_path: Path) -> None:
     made = call("runcommit_core", "backends", "new", name, tmp_path / "it", site=tmp_path)
