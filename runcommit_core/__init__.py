@@ -39,18 +39,20 @@ if TYPE_CHECKING:
         Entry,
         Image,
         Job,
+        Lack,
         Layer,
         Layers,
         Leftover,
         Mount,
         RawLayer,
         Result,
+        RunOptions,
         SavedImage,
     )
     from runcommit_core.orphans import end_orphans, made_by
     from runcommit_core.registry.access import Access
     from runcommit_core.surroundings.emulation import check_emulation
-    from runcommit_core.surroundings.limits import check_rootless_limits
+    from runcommit_core.surroundings.limits import rootless_limits
     from runcommit_core.transport import Transport
 
 _HOMES = {
@@ -81,18 +83,20 @@ _HOMES = {
         "Entry",
         "Image",
         "Job",
+        "Lack",
         "Layer",
         "Layers",
         "Leftover",
         "Mount",
         "RawLayer",
         "Result",
+        "RunOptions",
         "SavedImage",
     ),
     "orphans": ("end_orphans", "made_by"),
     "registry.access": ("Access",),
     "surroundings.emulation": ("check_emulation",),
-    "surroundings.limits": ("check_rootless_limits",),
+    "surroundings.limits": ("rootless_limits",),
     "transport": ("Transport",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
@@ -114,6 +118,7 @@ __all__ = [
     "Finding",
     "Image",
     "Job",
+    "Lack",
     "Layer",
     "Layers",
     "Leftover",
@@ -123,13 +128,13 @@ __all__ = [
     "RawLayer",
     "ReproducibilityError",
     "Result",
+    "RunOptions",
     "RuncommitError",
     "SavedImage",
     "Transport",
     "UnknownBackendError",
     "UsageError",
     "check_emulation",
-    "check_rootless_limits",
     "end_orphans",
     "explain",
     "hookimpl",
@@ -137,6 +142,7 @@ __all__ = [
     "made_by",
     "process",
     "read_files",
+    "rootless_limits",
     "run_commit",
     "run_extract",
     "save_root",

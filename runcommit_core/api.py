@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from runcommit_core.background import Background
 from runcommit_core.cache.caching import caching_of
+from runcommit_core.capabilities import refuse, refuse_run
 from runcommit_core.choice import Choice
 from runcommit_core.commands import DEFAULT_SHELL, Commands, resolve_commands, which_failed
 from runcommit_core.engine_base import open_engine_base
@@ -195,6 +196,16 @@ def run_commit(
     progress(JobStarted(choice.name, os.fspath(base)))
     watch = Stopwatch(choice.name, progress)
     record = Record()
+    _refuse_options(
+        choice,
+        engine,
+        {
+            "engine-base": is_engine_reference(os.fspath(base)),
+            "load": load is not None,
+            "verify": verify,
+            "keep-on-failure": keep_on_failure or shell_on_failure,
+        },
+    )
     helping = help_on_failure(
         steps, record, shell, keep=keep_on_failure, open_shell=shell_on_failure
     )
@@ -211,7 +222,7 @@ def run_commit(
             provenance=provenance,
             compression=wanted.compression,
         )
-        check_wanted(wanted, targets, steps)
+        check_wanted(wanted, targets)
         files = _open_extraction(extraction, staged, cleanup)
         folder = private_folder(cleanup)
         job = new_job(
@@ -277,6 +288,13 @@ def run_commit(
     return result
 
 
+def _refuse_options(choice: Choice, engine: EngineOptions, needs: Mapping[str, bool]) -> None:
+    """Raise UsageError for what the backend lacks; without a need the choice stays open."""
+    if wanted := [name for name, given in needs.items() if given]:
+        name, steps = choice.settle()
+        refuse(steps, name, engine, wanted)
+
+
 def _begin(choice: Choice, record: Record, *, told: bool) -> None:
     """Settle what a result in the cache leaves open, and let the engine describe itself."""
     if choice.late:
@@ -322,8 +340,9 @@ def _run_steps(
     *,
     verified: bool,
 ) -> Layers:
-    record.on_base(job.transport.name)
     name, steps = choice.settle()
+    refuse_run(steps, name, job)
+    record.on_base(job.transport.name)
     job = dataclasses.replace(job, backend=name)
     with helping(job) as helped:
         return _from_load_to_extract(steps, watch, helped, todo, verified=verified)

@@ -32,15 +32,10 @@ def help_on_failure(
 
     The answer, given a job, yields the one for the steps to take, and helps when they raise.
 
-    Raises UsageError where that cannot be done: no terminal, or a backend that does not know how.
+    Raises UsageError where a shell has no terminal.
     """
     if not keep and not open_shell:
         return contextlib.nullcontext
-    from runcommit_core.plugins import provides
-
-    option = "--shell-on-failure" if open_shell else "--keep-on-failure"
-    if not provides(steps, "enter"):
-        raise UsageError(f"this backend cannot do {option}", tip="choose docker, podman or buildah")
     if open_shell and not (os.isatty(0) and os.isatty(2)):
         raise UsageError(
             "--shell-on-failure needs a terminal on standard input and standard error",

@@ -43,24 +43,13 @@ class Finished:
     config: bytes
 
 
-def check_wanted(wanted: Wanted, targets: Targets, steps: Pipeline) -> None:
-    """Raise UsageError for what cannot be done, before anything runs."""
-    if wanted.load and not _can_deliver(steps):
-        raise UsageError(
-            f"this backend loads no images into its engine, so not --load {wanted.load}",
-            tip="write a docker-archive with --image and load it by hand",
-        )
+def check_wanted(wanted: Wanted, targets: Targets) -> None:
+    """Raise UsageError for what makes no sense, before anything runs."""
     if wanted.edits.told() and not (targets.has_images or wanted.load):
         raise UsageError(
             "the config of the image is to be edited, but no image is asked for",
             tip="add --image PATH or --load NAME",
         )
-
-
-def _can_deliver(steps: Pipeline) -> bool:
-    from runcommit_core.plugins import implements
-
-    return implements(steps, "deliver")
 
 
 def check_base(wanted: Wanted, base: BaseImage) -> None:

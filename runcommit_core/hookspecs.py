@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 import pluggy
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from runcommit_core.doctor.findings import Finding
     from runcommit_core.model import (
@@ -21,8 +21,10 @@ if TYPE_CHECKING:
         Entry,
         Image,
         Job,
+        Lack,
         Layers,
         Leftover,
+        RunOptions,
         SavedImage,
     )
     from runcommit_core.process import Completed
@@ -73,6 +75,19 @@ class Backend(Protocol):
 
 class Pipeline(Backend, Protocol):
     """The backend's steps and the core's own."""
+
+    @hookspec(firstresult=True)
+    def lacks(
+        self, engine: EngineOptions, run: RunOptions, wanted: Collection[str]
+    ) -> Sequence[Lack]:
+        """Declare what of ``wanted`` the engine cannot do here, before anything of a job runs.
+
+        ``wanted`` holds what one job needs, or all capabilities for ``runcommit backends``: ask
+        the engine nothing for what is not in it.  ``run`` is what the job asks for.  A job that
+        needs what is lacking is refused with the reason.  Optional: a backend without it lacks
+        the optional steps that it does not implement, and nothing else.
+        """
+        ...
 
     @hookspec(firstresult=True)
     def resolve(self, job: Job, reference: str) -> Image:

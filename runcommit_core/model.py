@@ -275,6 +275,19 @@ class EngineInfo:
     problem: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Lack:
+    """Something that an engine cannot do: a capability, and the reason in a user's words.
+
+    ``capability`` is one of ``runcommit_core.capabilities.CAPABILITIES``; ``reason`` names the
+    engine and becomes the error of a job that needs it, ``tip`` says what to do instead.
+    """
+
+    capability: str
+    reason: str
+    tip: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutputImage:
     """A complete image that was written; ``kind`` is ``oci``, ``oci-archive``, ``docker-archive``.

@@ -62,6 +62,11 @@ def _unpacked() -> list[Installed]:
     ]
 
 
+def named(name: str) -> Installed:
+    """A backend that is not installed under a name: ``package.module[:object]``."""
+    return Installed(name, "-", "-", importlib.metadata.EntryPoint(name, name, GROUP))
+
+
 def find_backend(name: str) -> object:
     """The backend called ``name``: an installed one, or ``package.module[:object]``.
 

@@ -154,5 +154,5 @@ def test_nothing_is_written(tmp_path: Path):
 
 def test_a_backend_that_cannot_be_rehearsed_is_told_of(tmp_path: Path):
     path = small_base(tmp_path)
-    with pytest.raises(UsageError, match="'canned' cannot be explained"):
+    with pytest.raises(UsageError, match="'canned' tells no commands beforehand, so no --explain"):
         explain(f"oci:{path}", ["true"], backend=canned.backend())

@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 
 TOP = Path(__file__).parent.parent
 CORE = TOP / "runcommit_core"
-PACKAGES = (CORE, *sorted(TOP.glob("backends/*/runcommit_*")))
+PACKAGES = (
+    CORE,
+    *sorted(TOP.glob("backends/*/runcommit_*")),
+    *sorted(TOP.glob("examples/*/runcommit_*")),
+)
 PLUGGABLE = {"runcommit_core", "runcommit_core.testing"}
 """What a backend may import from: what a third party's backend has, too."""
 
@@ -77,7 +81,7 @@ def imports(tree: ast.Module, package: str) -> Iterator[tuple[str, str]]:
 
 def package_of(path: Path) -> str:
     parts = path.parent.parts
-    return ".".join(parts[2:] if parts[0] == "backends" else parts)
+    return ".".join(parts[2:] if parts[0] in ("backends", "examples") else parts)
 
 
 def test_only_one_module_starts_processes():

@@ -21,7 +21,7 @@ from runcommit_core.surroundings import emulation, memory
 from runcommit_core.surroundings.amounts import duration, memory_limit, processors
 from runcommit_core.surroundings.envfile import read_env_file
 from runcommit_core.surroundings.inputs import self_contained
-from runcommit_core.surroundings.limits import check_rootless_limits
+from runcommit_core.surroundings.limits import rootless_limits
 from runcommit_core.surroundings.redact import SHOWN, Redactor
 from runcommit_core.surroundings.request import run_request
 from runcommit_core.surroundings.specs import parse_input, parse_mount, parse_secret
@@ -416,21 +416,22 @@ def test_secrets_are_taken_out_of_errors():
 
 
 def test_limits_of_rootless_engines(tmp_path, monkeypatch):
-    options = run_request(memory="64m", cpus=1).options
-    check_rootless_limits(options, "podman", top=tmp_path)
+    def lacking() -> dict[str, str]:
+        return {lack.capability: lack.reason for lack in rootless_limits("podman", top=tmp_path)}
+
+    assert lacking() == {}
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     monkeypatch.setattr(os, "getuid", lambda: 1000)
-    check_rootless_limits(run_request().options, "podman", top=tmp_path)
-    with pytest.raises(UsageError, match="rootless podman cannot keep to --memory and --cpus"):
-        check_rootless_limits(options, "podman", top=tmp_path)
+    assert set(lacking()) == {"memory", "cpus"}
+    assert "rootless podman cannot keep to --memory with version 1" in lacking()["memory"]
     (tmp_path / "cgroup.controllers").write_text("cpu memory\n")
     delegated = tmp_path / "user.slice/user-1000.slice/user@1000.service/cgroup.controllers"
     delegated.parent.mkdir(parents=True)
     delegated.write_text("memory pids\n")
-    with pytest.raises(UsageError, match="controllers cpu are not delegated"):
-        check_rootless_limits(options, "podman", top=tmp_path)
+    assert set(lacking()) == {"cpus"}
+    assert "controller cpu is not delegated" in lacking()["cpus"]
     delegated.write_text("cpu memory pids\n")
-    check_rootless_limits(options, "podman", top=tmp_path)
+    assert lacking() == {}
 
 
 def test_platforms_that_need_no_emulation(monkeypatch, tmp_path):

@@ -4,29 +4,43 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
-from runcommit_core.model import EngineInfo, EngineOptions
-from runcommit_core.plugins import Installed, describe, installed
+from runcommit_core.capabilities import lacking
+from runcommit_core.errors import RuncommitError
+from runcommit_core.model import EngineInfo, EngineOptions, Lack
+from runcommit_core.plugins import Installed, describe, find_backend, installed, named, pipeline
 
 
-def list_backends(engine_path: str | None, engine_flags: tuple[str, ...], *, as_json: bool) -> str:
-    """A table of the installed backends, or the same as JSON."""
+def list_backends(
+    engine_path: str | None, engine_flags: tuple[str, ...], *, as_json: bool, only: str = ""
+) -> str:
+    """A table of the installed backends, or of one, or the same as JSON."""
     engine = EngineOptions(path=engine_path, flags=engine_flags)
-    found = installed()
+    found = [item for item in installed() if only in ("", item.name)]
+    if only and not found:
+        found = [named(only)]
     with ThreadPoolExecutor() as pool:
-        infos = list(pool.map(lambda item: describe(item.name, engine), found))
+        asked = list(pool.map(lambda item: _ask(item.name, engine), found))
+    infos = [info for info, _ in asked]
     if as_json:
-        rows = [_row(item, info) for item, info in zip(found, infos, strict=True)]
+        rows = [_row(item, *answer) for item, answer in zip(found, asked, strict=True)]
         return json.dumps(rows, indent=2)
     lines: list[tuple[str, ...]] = [
         ("BACKEND", "DISTRIBUTION", "ENGINE", "MODE", "STORAGE", "USABLE")
     ]
     lines += [_cells(item, info) for item, info in zip(found, infos, strict=True)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
-    return "\n".join(
+    table = [
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
         for line in lines
-    )
+    ]
+    told = [
+        f"{item.name} lacks {lack.capability}: {lack.reason}"
+        for item, (_, lacks) in zip(found, asked, strict=True)
+        for lack in lacks
+    ]
+    return "\n".join([*table, *(["", *told] if told else [])])
 
 
 def list_copies(engine_path: str | None, engine_flags: tuple[str, ...]) -> str:
@@ -43,7 +57,18 @@ def list_copies(engine_path: str | None, engine_flags: tuple[str, ...]) -> str:
     return "\n".join(lines)
 
 
-def _row(item: Installed, info: EngineInfo) -> dict[str, object]:
+def _ask(name: str, engine: EngineOptions) -> tuple[EngineInfo, list[Lack]]:
+    """What a backend says of its engine, and what that lacks; nothing of one that is unusable."""
+    info = describe(name, engine)
+    if info.problem:
+        return info, []
+    try:
+        return info, lacking(pipeline(find_backend(name), name), name, engine)
+    except RuncommitError as error:
+        return replace(info, problem=str(error).partition("\n")[0]), []
+
+
+def _row(item: Installed, info: EngineInfo, lacks: list[Lack]) -> dict[str, object]:
     return {
         "name": item.name,
         "distribution": item.distribution,
@@ -53,6 +78,7 @@ def _row(item: Installed, info: EngineInfo) -> dict[str, object]:
         "storage": info.storage or None,
         "usable": not info.problem,
         "problem": info.problem or None,
+        "lacks": {lack.capability: lack.reason for lack in lacks},
     }
 
 

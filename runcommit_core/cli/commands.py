@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from runcommit_core.cli import completion, options
+from runcommit_core.cli.backendverbs import backends
 from runcommit_core.cli.cache import cache
 from runcommit_core.cli.dash import check_dash, standing_in
 from runcommit_core.cli.doctor import doctor
@@ -153,19 +154,7 @@ def stamp() -> None:
     click.echo(json.dumps(stamped()))
 
 
-@cli.command()
-@options.engine
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
-@click.option("-v", "--verbose", is_flag=True, help="Also what private copies of bases occupy.")
-def backends(
-    engine_path: str | None, engine_flag: tuple[str, ...], as_json: bool, verbose: bool
-) -> None:
-    """List the installed backends and say which are usable, or why not."""
-    from runcommit_core.cli.backends import list_backends, list_copies
-
-    click.echo(list_backends(engine_path, engine_flag, as_json=as_json))
-    if verbose and not as_json:
-        click.echo(list_copies(engine_path, engine_flag))
+cli.add_command(backends)
 
 
 @cli.command()

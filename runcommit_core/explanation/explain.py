@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
+from runcommit_core.capabilities import refuse
 from runcommit_core.epoch import VARIABLE
-from runcommit_core.errors import UsageError
 from runcommit_core.explanation.facts import epoch_is_known, facts
 from runcommit_core.explanation.model import EPOCH, Explanation
 from runcommit_core.explanation.rehearsal import (
@@ -18,7 +18,7 @@ from runcommit_core.explanation.rehearsal import (
 from runcommit_core.explanation.unknown import UNKNOWN_LAYER, unknown_config
 from runcommit_core.extras import Alone, chosen_plugins
 from runcommit_core.hookspecs import hookimpl
-from runcommit_core.model import EngineOptions, Image, SavedImage
+from runcommit_core.model import EngineOptions, Image, Lack, SavedImage
 from runcommit_core.plugins import choose_backend, described, pipeline
 
 if TYPE_CHECKING:
@@ -45,11 +45,7 @@ def explain(base: str | os.PathLike[str], *args: Any, **options: Any) -> Explana
     options["plugins"] = chosen_plugins(options.get("plugins", ()))
     name, backend = choose_backend(options.get("backend", "auto"), engine)
     steps = pipeline(backend, name)
-    if not callable(getattr(backend, "rehearse", None)):
-        raise UsageError(
-            f"backend {name!r} cannot be explained: it has no hook named rehearse",
-            tip="run with -vv, which shows every engine command",
-        )
+    refuse(steps, name, engine, ["explain"])
     guest = _Guest(steps, described(steps, name, engine), options)
     asked = {**options, "backend": backend, "metadata": None, "provenance": None}
     asked["plugins"] = [guest]
@@ -79,6 +75,11 @@ class _Guest(Alone):
         self._engine = engine
         self._options = options
         self._recorder: Recorder | None = None
+
+    @hookimpl(tryfirst=True)
+    def lacks(self) -> list[Lack]:
+        """Leave it to the rehearsal, which asks the engine on paper alone."""
+        return []
 
     @hookimpl(tryfirst=True)
     def resolve(self, job: Job, reference: str) -> Image:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from runcommit_core import process
+from runcommit_core.capabilities import refuse_run
 from runcommit_core.errors import UsageError
 from runcommit_core.explanation.model import (
     ADDRESS,
@@ -53,7 +54,7 @@ class Recorder:
         self.undos = contextlib.ExitStack()
         """What the job's end undoes of what came before its steps."""
         self._steps = steps
-        self._engine = engine
+        self.engine = engine
         self._placeholders = {os.fspath(folder): FOLDER}
         self._step = ""
         self._conditions: list[str] = []
@@ -66,7 +67,7 @@ class Recorder:
         self.commands.append(PlannedCommand(self._step, shown, condition, source))
         if _SAVEROOT in argv:
             return process.Completed(argv, 0, _NOTHING_NEW, "")
-        answer: object = self._steps.rehearse(engine=self._engine, argv=argv)
+        answer: object = self._steps.rehearse(engine=self.engine, argv=argv)
         if isinstance(answer, process.Completed):
             return answer
         return process.Completed(argv, 0, "", "")
@@ -183,6 +184,7 @@ def rehearse(
         transport = RehearsedTransport(job.transport, recorder, job.folder)
         planned = on_paper(job, transport, cleanup)
         with recorder.step("load"):
+            refuse_run(steps, recorder.engine.name, planned)
             base = steps.load(job=planned)
         with recorder.step("run"):
             container = steps.run(job=planned, image=base)

@@ -4,38 +4,38 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from runcommit_core.errors import UsageError
-
-if TYPE_CHECKING:
-    from runcommit_core.model import RunOptions
+from runcommit_core.model import Lack
 
 _TOP = Path("/sys/fs/cgroup")
+_CONTROLLERS = {"memory": "memory", "cpus": "cpu"}
 
 
-def check_rootless_limits(run: RunOptions, engine: str, *, top: Path = _TOP) -> None:
-    """Refuse limits that an unprivileged user's engine would pass over in silence; UsageError."""
-    wanted = {"memory": bool(run.memory), "cpu": bool(run.cpus)}
-    if os.geteuid() == 0 or not any(wanted.values()):
-        return
-    options = " and ".join(
-        option for option, given in (("--memory", run.memory), ("--cpus", run.cpus)) if given
-    )
+def rootless_limits(engine: str, *, top: Path = _TOP) -> list[Lack]:
+    """The limits that an unprivileged user's engine would pass over in silence, as its lacks."""
+    if os.geteuid() == 0:
+        return []
     if not (top / "cgroup.controllers").exists():
-        raise UsageError(
-            f"rootless {engine} cannot keep to {options} with version 1 of cgroups",
-            tip="boot with systemd.unified_cgroup_hierarchy=1, or run as root",
-        )
+        return [
+            Lack(
+                option,
+                f"rootless {engine} cannot keep to --{option} with version 1 of cgroups",
+                "boot with systemd.unified_cgroup_hierarchy=1, or run as root",
+            )
+            for option in _CONTROLLERS
+        ]
     delegated = _delegated(top)
-    missing = [name for name, given in wanted.items() if given and name not in delegated]
-    if missing:
-        raise UsageError(
-            f"rootless {engine} cannot keep to {options}: the cgroup controllers "
-            f"{' and '.join(missing)} are not delegated to the user",
-            tip="as root: systemctl edit user@.service, add [Service] Delegate=cpu memory pids, "
+    return [
+        Lack(
+            option,
+            f"rootless {engine} cannot keep to --{option}: the cgroup controller "
+            f"{controller} is not delegated to the user",
+            "as root: systemctl edit user@.service, add [Service] Delegate=cpu memory pids, "
             "then log in anew; or run as root",
         )
+        for option, controller in _CONTROLLERS.items()
+        if controller not in delegated
+    ]
 
 
 def _delegated(top: Path) -> set[str]:

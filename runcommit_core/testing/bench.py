@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
 import tarfile
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from runcommit_core import process
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 
@@ -87,6 +89,26 @@ def local_bench(backend: str, folder: Path, resources: Callable[[], set[str]]) -
         env=dict(os.environ),
         resources=resources,
     )
+
+
+@contextlib.contextmanager
+def started(
+    bench: Bench, *arguments: str, env: Mapping[str, str] | None = None
+) -> Iterator[tuple[process.Running, Path]]:
+    """A command line that runs beside the test, and the file with all that it says."""
+    said = bench.folder / "said"
+    with process.started(
+        *bench.command, *arguments, env={**bench.env, **(env or {})}, log=said
+    ) as running:
+        yield running, said
+
+
+def wait_for(text: str, path: Path, seconds: float = 60) -> None:
+    """Wait until a line ends with ``text``; fail the test when it does not come."""
+    end = time.monotonic() + seconds
+    while f"{text}\n" not in path.read_text():
+        assert time.monotonic() < end, f"{text!r} did not come in {seconds} s: {path.read_text()}"
+        time.sleep(0.05)
 
 
 def entries(layer: Path) -> dict[str, tarfile.TarInfo]:

@@ -17,8 +17,9 @@ from runcommit_core import (
     Container,
     EngineInfo,
     Image,
+    Lack,
     SavedImage,
-    UsageError,
+    check_emulation,
     hookimpl,
     process,
     save_root,
@@ -28,7 +29,7 @@ from runcommit_core.oci.regions import open_layer
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from runcommit_core import EngineOptions, Job, Mount
+    from runcommit_core import EngineOptions, Job, Mount, RunOptions
 
 PROGRAM = "/usr/bin/unshare"
 _XATTR = "SCHILY.xattr."
@@ -65,8 +66,27 @@ def describe(engine: EngineOptions) -> EngineInfo:
 
 
 @hookimpl
+def lacks(run: RunOptions) -> list[Lack]:
+    """Tell what a mere chroot cannot do."""
+    limits = [
+        Lack(name, "the scratch backend has no cgroups and cannot keep to limits")
+        for name in ("memory", "cpus")
+    ]
+    flags = Lack("run-flag", "the scratch backend has no run command that takes options")
+    if run.network in {None, "none", "host"}:
+        return [*limits, flags]
+    network = Lack(
+        "network",
+        "the scratch backend makes no networks",
+        "choose --network none or host",
+    )
+    return [network, *limits, flags]
+
+
+@hookimpl
 def load(job: Job) -> Image:
     """Unpack the base's layers, the upper ones over the lower ones."""
+    check_emulation(job.run.platform, job.folder)
     root = job.folder / f"root-{job.id}"
     root.mkdir()
     for layer in job.base.layers:
@@ -78,8 +98,6 @@ def load(job: Job) -> Image:
 @hookimpl
 def run(job: Job, image: Image) -> Container:
     """Run the command with the folder as its root, in namespaces of its own."""
-    if job.run.memory or job.run.cpus:
-        raise UsageError("the scratch backend has no cgroups and cannot keep to limits")
     config = json.loads(job.transport.config)["config"]
     workdir = job.run.workdir or config.get("WorkingDir", "/")
     Path(f"{image.name}{workdir}").mkdir(parents=True, exist_ok=True)

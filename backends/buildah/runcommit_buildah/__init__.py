@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runcommit_buildah.checks import check
+from runcommit_buildah.checks import lacking
 from runcommit_core import (
     Access,
     Container,
@@ -21,6 +21,7 @@ from runcommit_core import (
     Image,
     Job,
     SavedImage,
+    check_emulation,
     hookimpl,
     process,
     save_root,
@@ -29,7 +30,7 @@ from runcommit_core import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from runcommit_core import Finding, Leftover
+    from runcommit_core import Finding, Lack, Leftover, RunOptions
 
 PROGRAM = "buildah"
 _COMMAND_NOT_FOUND = 127
@@ -63,9 +64,15 @@ def describe(engine: EngineOptions) -> EngineInfo:
 
 
 @hookimpl
+def lacks(run: RunOptions) -> list[Lack]:
+    """Declare what the isolation lacks, and limits without cgroups."""
+    return lacking(run)
+
+
+@hookimpl
 def load(job: Job) -> Image:
     """Pull the private copy of the base from the job's registry, unless the store has it."""
-    check(job)
+    check_emulation(job.run.platform, job.folder)
     name = job.transport.name
     if not _has(job, name):
         if not job.keep_base:

@@ -4,34 +4,39 @@ from __future__ import annotations
 
 import os
 import re
+from typing import TYPE_CHECKING
 
-from runcommit_core import Job, UsageError, check_emulation, check_rootless_limits
+from runcommit_core import Lack, RunOptions, rootless_limits
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _ISOLATION = re.compile(r"--isolation[= ](\w+)")
 _CURE = "choose another isolation (BUILDAH_ISOLATION=oci or rootless)"
 
 
-def check(job: Job) -> None:
-    """Refuse what the isolation lacks, limits without cgroups, platforms without an emulator.
-
-    Raises UsageError.
-    """
-    check_emulation(job.run.platform, job.folder)
-    if not _is_chroot(job):
-        check_rootless_limits(job.run, "buildah")
-        return
-    if job.run.network not in {None, "host"}:
-        raise UsageError(
-            f"buildah's chroot isolation has the host's network, not {job.run.network!r}",
-            tip=f"choose --network host, or {_CURE.removeprefix('choose ')}",
+def lacking(run: RunOptions) -> list[Lack]:
+    """What the isolation lacks, and limits without cgroups."""
+    if not _is_chroot(run.flags):
+        return rootless_limits("buildah")
+    limits = [
+        Lack(
+            option,
+            f"buildah's chroot isolation has no cgroups and cannot keep to --{option}",
+            _CURE,
         )
-    for option, wanted in (("--memory", job.run.memory), ("--cpus", job.run.cpus)):
-        if wanted:
-            raise UsageError(
-                f"buildah's chroot isolation has no cgroups and cannot keep to {option}", tip=_CURE
-            )
+        for option in ("memory", "cpus")
+    ]
+    if run.network == "host":
+        return limits
+    network = Lack(
+        "network",
+        "buildah's chroot isolation has the host's network and no other",
+        f"choose --network host, or {_CURE.removeprefix('choose ')}",
+    )
+    return [network, *limits]
 
 
-def _is_chroot(job: Job) -> bool:
-    chosen = _ISOLATION.search(" ".join(job.run.flags))
+def _is_chroot(flags: Sequence[str]) -> bool:
+    chosen = _ISOLATION.search(" ".join(flags))
     return (chosen[1] if chosen else os.environ.get("BUILDAH_ISOLATION", "")) == "chroot"

@@ -24,12 +24,12 @@ from runcommit_core import (
     process,
     save_root,
 )
-from runcommit_docker.checks import check
+from runcommit_docker.checks import check_platform, lacking
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
-    from runcommit_core import Finding, Leftover
+    from runcommit_core import Finding, Lack, Leftover, RunOptions
 
 PROGRAM = "docker"
 _COMMAND_NOT_FOUND = 127
@@ -62,9 +62,15 @@ def describe(engine: EngineOptions) -> EngineInfo:
 
 
 @hookimpl
+def lacks(engine: EngineOptions, run: RunOptions, wanted: Collection[str]) -> list[Lack]:
+    """Declare mounts on another machine, limits without cgroups, roots that cannot be shown."""
+    return list(lacking(engine, run, wanted))
+
+
+@hookimpl
 def load(job: Job) -> Image:
     """Pull the private copy of the base from the job's registry, unless the daemon has it."""
-    check(job)
+    check_platform(job)
     name = job.transport.name
     if not _has(job, name):
         if not job.keep_base:

@@ -2,53 +2,67 @@
 
 from __future__ import annotations
 
+import os
 import re
+from typing import TYPE_CHECKING
 
-from runcommit_core import Job, UsageError, check_emulation, process
+from runcommit_core import EngineOptions, Job, Lack, check_emulation, process
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+    from runcommit_core import RunOptions
 
 PROGRAM = "docker"
 _HERE = re.compile(r"unix:|npipe:|tcp://(127\.|localhost|\[::1\])")
+_LIMITS = {"memory": "{{.MemoryLimit}}", "cpus": "{{.CPUCfsQuota}}"}
 
 
-def check(job: Job) -> None:
-    """Refuse mounts on another machine, limits without cgroups, platforms without an emulator.
+def lacking(engine: EngineOptions, run: RunOptions, wanted: Collection[str]) -> Iterator[Lack]:
+    """Mounts on another machine, limits without cgroups, roots of somebody else's containers.
 
-    The daemon is asked only what matters for the job; raises UsageError.
+    The daemon is asked only what matters for what is wanted.
     """
-    run = job.run
-    if any(mount.source for mount in run.mounts):
-        _check_here(job)
-    if run.memory or run.cpus:
-        _check_limits(job)
-    if run.platform:
-        check_emulation(run.platform, job.folder, host=_ask(job, "info", "{{.Architecture}}"))
-
-
-def _check_here(job: Job) -> None:
-    address = _ask(job, "context", "inspect", "{{.Endpoints.docker.Host}}")
-    if address and not _HERE.match(address):
-        kind = next(mount.kind for mount in job.run.mounts if mount.source)
-        raise UsageError(
-            f"docker's daemon is on another machine ({address}), which has not the files of this"
-            f" one: a mount of type {kind} cannot be made",
-            tip="choose a daemon on this machine (DOCKER_HOST, docker context), or podman or"
-            " buildah",
+    if "mount" in wanted:
+        yield from _mounts_elsewhere(engine, run)
+    if limits := [name for name in _LIMITS if name in wanted]:
+        able = _ask(engine, "info", " ".join(map(_LIMITS.__getitem__, limits))).split()
+        for name, answer in zip(limits, able, strict=False):
+            if answer == "false":
+                yield Lack(
+                    name,
+                    f"docker's daemon cannot keep to --{name}: it lacks the cgroup controller",
+                    "rootless: delegate cpu and memory to the user (systemctl edit user@.service);"
+                    " else start the kernel with cgroup_enable=memory",
+                )
+    if "verify" in wanted and os.geteuid() != 0:
+        yield Lack(
+            "verify",
+            "only root on the daemon's own machine, with overlay2, can look into docker's"
+            " containers",
+            "leave --verify out, or choose podman or buildah",
         )
 
 
-def _check_limits(job: Job) -> None:
-    found = _ask(job, "info", "{{.MemoryLimit}} {{.CPUCfsQuota}}").split()
-    for option, wanted, able in zip(
-        ("--memory", "--cpus"), (job.run.memory, job.run.cpus), found, strict=False
-    ):
-        if wanted and able == "false":
-            raise UsageError(
-                f"docker's daemon cannot keep to {option}: it lacks the cgroup controller",
-                tip="rootless: delegate cpu and memory to the user (systemctl edit user@.service);"
-                " else start the kernel with cgroup_enable=memory",
-            )
+def check_platform(job: Job) -> None:
+    """Refuse a platform that the daemon's machine cannot run; UsageError."""
+    if job.run.platform:
+        host = _ask(job.engine, "info", "{{.Architecture}}")
+        check_emulation(job.run.platform, job.folder, host=host)
 
 
-def _ask(job: Job, *words: str) -> str:
+def _mounts_elsewhere(engine: EngineOptions, run: RunOptions) -> Iterator[Lack]:
+    address = _ask(engine, "context", "inspect", "{{.Endpoints.docker.Host}}")
+    if address and not _HERE.match(address):
+        kinds = [mount.kind for mount in run.mounts if mount.source] or ["bind"]
+        yield Lack(
+            "mount",
+            f"docker's daemon is on another machine ({address}), which has not the files of this"
+            f" one: a mount of type {kinds[0]} cannot be made",
+            "choose a daemon on this machine (DOCKER_HOST, docker context), or podman or buildah",
+        )
+
+
+def _ask(engine: EngineOptions, *words: str) -> str:
     *verb, template = words
-    return process.output(*job.engine.command(PROGRAM), *verb, "--format", template)
+    return process.output(*engine.command(PROGRAM), *verb, "--format", template)

@@ -18,18 +18,19 @@ from runcommit_core import (
     Image,
     Job,
     SavedImage,
+    check_emulation,
     hookimpl,
     process,
     save_root,
 )
-from runcommit_podman.checks import check
+from runcommit_podman.checks import lacking
 from runcommit_podman.oom import without_a_trace
 from runcommit_podman.store import read_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from runcommit_core import Finding, Leftover
+    from runcommit_core import Finding, Lack, Leftover, RunOptions
 
 PROGRAM = "podman"
 _COMMAND_NOT_FOUND = 127
@@ -55,9 +56,15 @@ def describe(engine: EngineOptions) -> EngineInfo:
 
 
 @hookimpl
+def lacks(engine: EngineOptions, run: RunOptions) -> list[Lack]:
+    """Declare mounts on another machine and limits without cgroups."""
+    return lacking(engine, run)
+
+
+@hookimpl
 def load(job: Job) -> Image:
     """Pull the private copy of the base from the job's registry, unless the store has it."""
-    check(job)
+    check_emulation(job.run.platform, job.folder)
     name = job.transport.name
     if not _has(job, name):
         if not job.keep_base:

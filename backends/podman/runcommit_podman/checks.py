@@ -5,35 +5,35 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from runcommit_core import Job, UsageError, check_emulation, check_rootless_limits
+from runcommit_core import EngineOptions, Lack, rootless_limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from runcommit_core import RunOptions
 
 _ADDRESSES = ("--url", "--connection", "-c")
 _VARIABLES = ("CONTAINER_HOST", "CONTAINER_CONNECTION")
 
 
-def check(job: Job) -> None:
-    """Refuse mounts on another machine, limits without cgroups, platforms without an emulator.
-
-    Raises UsageError.
-    """
-    check_rootless_limits(job.run, "podman")
-    check_emulation(job.run.platform, job.folder)
-    for address in _elsewhere(job):
-        for mount in job.run.mounts:
-            if mount.source:
-                raise UsageError(
-                    f"podman's service is on another machine ({address}), which has not the files"
-                    f" of this one: a mount of type {mount.kind} cannot be made",
-                    tip="choose podman on this machine",
-                )
+def lacking(engine: EngineOptions, run: RunOptions) -> list[Lack]:
+    """Mounts on another machine, and limits without cgroups."""
+    limits = rootless_limits("podman")
+    for address in _elsewhere(engine):
+        kinds = [mount.kind for mount in run.mounts if mount.source] or ["bind"]
+        mounts = Lack(
+            "mount",
+            f"podman's service is on another machine ({address}), which has not the files"
+            f" of this one: a mount of type {kinds[0]} cannot be made",
+            "choose podman on this machine",
+        )
+        return [mounts, *limits]
+    return limits
 
 
-def _elsewhere(job: Job) -> Iterator[str]:
+def _elsewhere(engine: EngineOptions) -> Iterator[str]:
     """The service that podman is told to use, unless it is one on this machine."""
-    words = iter(job.engine.flags)
+    words = iter(engine.flags)
     found = [os.environ[name] for name in _VARIABLES if os.environ.get(name)]
     for word in words:
         flag, separator, value = word.partition("=")
