@@ -59,6 +59,8 @@ if TYPE_CHECKING:
     from runcommit_core.files.output import Opened
     from runcommit_core.files.request import Extraction
     from runcommit_core.hookspecs import Pipeline
+    from runcommit_core.job import Locate
+    from runcommit_core.oci.model import BaseImage
     from runcommit_core.staging import Staging
 
 
@@ -243,14 +245,9 @@ def run_commit(
         places = [*staged.places, *(files.places if files else ())]
         record.begin(job, choice.name, backend, places)
         reference = os.fspath(base)
-        if is_engine_reference(reference):
-            original, locate = open_engine_base(steps, job, reference, watch)
-        else:
-            original, locate = open_base(reference, platform=platform), located
-        job = dataclasses.replace(
-            prepared(rebase(job, original, locate=locate, epoch=source_date_epoch), request.mounts),
-            keep_base=keep_base,
-        )
+        original, locate = _open(steps, job, reference, platform, watch)
+        job = rebase(job, original, locate=locate, epoch=source_date_epoch)
+        job = dataclasses.replace(prepared(job, request.mounts), keep_base=keep_base)
         check_base(wanted, original)
         asked = request_of(job, todo, wanted, exclude=exclude, clean=clean, split=split)
         begin = functools.partial(_begin, choice, record, told=targets.told)
@@ -293,6 +290,15 @@ def _refuse_options(choice: Choice, engine: EngineOptions, needs: Mapping[str, b
     if wanted := [name for name, given in needs.items() if given]:
         name, steps = choice.settle()
         refuse(steps, name, engine, wanted)
+
+
+def _open(
+    steps: Pipeline, job: Job, reference: str, platform: str | None, watch: Stopwatch
+) -> tuple[BaseImage, Locate]:
+    """The base, and a way to the bytes of its layers."""
+    if is_engine_reference(reference):
+        return open_engine_base(steps, job, reference, watch)
+    return open_base(reference, platform=platform), located
 
 
 def _begin(choice: Choice, record: Record, *, told: bool) -> None:
