@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from runcommit_core import Job, UsageError, check_emulation, check_rootless_limits
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 _ADDRESSES = ("--url", "--connection", "-c")
 _VARIABLES = ("CONTAINER_HOST", "CONTAINER_CONNECTION")
@@ -19,9 +19,19 @@ def check(job: Job) -> None:
 
     Raises UsageError.
     """
-    check_rootless_limits(job.run, "podman")
-    check_emulation(job.run.platform, job.folder)
-    for address in _elsewhere(job):
+    check_on(job, list(_elsewhere(job)), here=True)
+
+
+def check_on(job: Job, elsewhere: Sequence[str], *, here: bool) -> None:
+    """The same, for a podman that may be at an address on another machine.
+
+    ``here`` says that podman is this user's own, so that its limits and emulators can be seen.
+    Raises UsageError.
+    """
+    if here:
+        check_rootless_limits(job.run, "podman")
+        check_emulation(job.run.platform, job.folder)
+    for address in elsewhere:
         for mount in job.run.mounts:
             if mount.source:
                 raise UsageError(
