@@ -27,7 +27,7 @@ from runcommit_core import (
     save_root,
 )
 from runcommit_podman.checks import check_on
-from runcommit_podman.store import store_from
+from runcommit_podman.store import Store, read_store, store_from
 from runcommit_podman_api.address import address_of
 
 if TYPE_CHECKING:
@@ -112,19 +112,10 @@ def run(job: Job, image: Image) -> Container:
 def commit(job: Job, container: Container) -> Image:
     """Commit under the name that a push needs, unless there is a better way to the changes."""
     from runcommit_podman_api import images
-    from runcommit_podman_api.asking import info, split, told
+    from runcommit_podman_api.asking import split, told
 
     service = _service(job)
-    with told("inspect the container"):
-        facts = service.client.containers.get(container.name).attrs
-    driver = facts["GraphDriver"]
-    store = store_from(
-        driver["Name"],
-        driver["Data"],
-        mapped=facts["HostConfig"].get("IDMappings"),
-        said=service.log.read_text(errors="replace") if service.log else "",
-        ask=lambda: info(service.client)["store"]["graphStatus"],
-    )
+    store = read_store(job, container) if service.address is None else _store(service, container)
     if not store.compares_rightly:
         return Image(container.name)
     if upper := job.transport.upper(lambda: store.upper):
@@ -254,6 +245,21 @@ def _removal(job: Job) -> functools.partial[None]:
     from runcommit_podman_api.images import remove_container
 
     return functools.partial(remove_container, _service(job), job.name)
+
+
+def _store(service: Service, container: Container) -> Store:
+    """What podman's own command line would tell, which sees no service's store."""
+    from runcommit_podman_api.asking import info, told
+
+    with told("inspect the container"):
+        facts = service.client.containers.get(container.name).attrs
+    return store_from(
+        facts["GraphDriver"]["Name"],
+        facts["GraphDriver"]["Data"],
+        mapped=facts["HostConfig"].get("IDMappings"),
+        said="",
+        ask=lambda: info(service.client)["store"]["graphStatus"],
+    )
 
 
 @contextmanager

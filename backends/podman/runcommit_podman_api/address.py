@@ -67,7 +67,7 @@ def _given(engine: EngineOptions) -> dict[str, str]:
         if flag in _FLAGS:
             given[_FLAGS[flag]] = value if separator else next(words, "")
         elif flag != "--remote" and not flag.startswith("--log-level"):
-            given["others"] = word
+            given.setdefault("others", word)
     return given
 
 

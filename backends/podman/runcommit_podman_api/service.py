@@ -32,11 +32,10 @@ _DEFAULT_SOCKET = "/run/podman/podman.sock"
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A service and podman-py's client of it; ``log`` is what a service of our own says."""
+    """A service and podman-py's client of it; one of the job's own has no address."""
 
     client: PodmanClient
     address: Address | None
-    log: Path | None = None
 
 
 _services: WeakKeyDictionary[contextlib.ExitStack, Service] = WeakKeyDictionary()
@@ -66,7 +65,6 @@ def _opened(engine: EngineOptions, name: str, folder: Path, stack: contextlib.Ex
     from podman import PodmanClient
 
     address = address_of(engine)
-    log: Path | None = None
     if address is None or address.url.startswith("ssh:"):
         path = _socket_path(folder, name, stack)
         said = folder / f"service-{name}.log"
@@ -74,7 +72,6 @@ def _opened(engine: EngineOptions, name: str, folder: Path, stack: contextlib.Ex
         running = stack.enter_context(process.started(*argv, log=said))
         _wait_for(path, running, argv, said)
         url = f"http+unix://{path}"
-        log = None if address else said
     else:
         url = address.url
     with told("answer"):
@@ -82,13 +79,17 @@ def _opened(engine: EngineOptions, name: str, folder: Path, stack: contextlib.Ex
         # no proxy stands between us and an engine
         client.api.trust_env = False
         client.api.get("/_ping").raise_for_status()
-    return Service(client, address, log)
+    return Service(client, address)
 
 
 def _private(engine: EngineOptions, path: Path) -> tuple[str, ...]:
-    """Its debug messages tell whether the store's overlay is native; ``--time=0`` is for ever."""
+    """A service that goes on until it is ended.
+
+    Not with debug messages: the command that podman runs after each container then wants a
+    syslog, fails without one, and every wait takes 20 s.
+    """
     program, *flags = engine.command(PROGRAM)
-    return (program, "--log-level=debug", *flags, "system", "service", "--time=0", f"unix://{path}")
+    return (program, *flags, "system", "service", "--time=0", f"unix://{path}")
 
 
 def _tunnel(address: Address, path: Path) -> tuple[str, ...]:
