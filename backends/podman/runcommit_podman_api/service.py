@@ -39,7 +39,7 @@ class Service:
 
 
 _services: WeakKeyDictionary[contextlib.ExitStack, Service] = WeakKeyDictionary()
-"""One for all that a job calls; they end with the job's cleanup."""
+"""One for all jobs whose containers are removed together, which it must outlive."""
 
 
 def service_of(job: Job) -> Service:
@@ -47,10 +47,11 @@ def service_of(job: Job) -> Service:
 
     Raises EngineError when there is none to talk to.
     """
-    if job.cleanup not in _services:
-        _services[job.cleanup] = _opened(job.engine, job.id, job.folder, job.cleanup)
-        job.cleanup.callback(_services.pop, job.cleanup, None)
-    return _services[job.cleanup]
+    stack = job.containers
+    if stack not in _services:
+        _services[stack] = _opened(job.engine, job.id, job.folder, stack)
+        stack.callback(_services.pop, stack, None)
+    return _services[stack]
 
 
 @contextlib.contextmanager
