@@ -105,7 +105,7 @@ def test_it_is_tried_last_and_tells_how_to_install_it(monkeypatch: pytest.Monkey
 def test_a_service_that_runs_already_serves(host: Host, shared_tmp: Path, busybox_base: Base):
     """By its address, with either transport, and by a connection; it stays afterwards."""
     address = f"unix://{shared_tmp}/s"
-    job = ("run", busybox_base.ref, "-c", "echo new > /data/added", "--no-cache")
+    job = ("run", "--no-cache", "--network=none", busybox_base.ref, "-c", "echo new > /data/added")
     own = host.runcommit(*job).stdout
     with host.popen("podman", "system", "service", "--time=0", address) as service:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runcommit_core import Finding, process, space_finding, version_finding
@@ -27,7 +28,10 @@ def judged(info: dict[str, Any], *, remote: bool) -> list[Finding]:
         _remote(remote=remote),
         _storage(store, rootless=host["security"]["rootless"]),
         _runtime(host),
-        space_finding("store space", store["graphRoot"]),
+    ] + [
+        space_finding("store space", path)
+        for path in (store["graphRoot"],)
+        if not remote or Path(path).is_dir()
     ]
 
 
