@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from runcommit_core.loading import Plugin
     from runcommit_core.model import EngineInfo, EngineOptions
 
-OPEN = ("auto", "docker", "podman", "buildah")
+OPEN = ("auto", "docker", "podman", "buildah", "podman-api")
 """Names that make sense without a look at what is installed."""
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 GROUP = "runcommit.backends"
 
-AUTO_ORDER = ("docker", "podman", "buildah")
+AUTO_ORDER = ("docker", "podman", "buildah", "podman-api")
 """In which order ``auto`` tries backends; installed ones of other names follow by name."""
 
 
@@ -58,7 +58,7 @@ def _unpacked() -> list[Installed]:
     return [
         Installed(name, "runcommit", version(), importlib.metadata.EntryPoint(name, module, GROUP))
         for name in AUTO_ORDER
-        if importlib.util.find_spec(module := f"runcommit_{name}")
+        if importlib.util.find_spec(module := f"runcommit_{name.replace('-', '_')}")
     ]
 
 

@@ -222,13 +222,22 @@ def undo(*argv: str, env: Mapping[str, str] | None = None) -> None:
     What is gone already is as good as taken back; anything else is a warning to the user, who
     has to remove it.
     """
+    taken_back(shlex.join(argv), lambda: remove(*argv, env=env))
+
+
+def taken_back(what: str, take_back: Callable[[], object]) -> None:
+    """Call what takes something back, where no command does; an EngineError of it is a warning.
+
+    ``what`` tells the user what there is to remove.
+    """
     try:
-        remove(*argv, env=env)
+        take_back()
     except EngineError as error:
-        _failed_undos.append(tuple(argv))
-        started = error.returncode is not None
-        what = f"{shlex.join(argv)}\n{error.output.strip()}" if started else error
-        log.warning("could not clean up: %s", what)
+        _failed_undos.append(what)
+        answered = error.returncode is not None
+        log.warning(
+            "could not clean up: %s", f"{what}\n{error.output.strip()}" if answered else error
+        )
 
 
 def remove(*argv: str, env: Mapping[str, str] | None = None) -> None:
@@ -241,11 +250,11 @@ def remove(*argv: str, env: Mapping[str, str] | None = None) -> None:
         checked(completed)
 
 
-_failed_undos: list[tuple[str, ...]] = []
+_failed_undos: list[str] = []
 
 
 def failed_undos() -> int:
-    """How many commands of :func:`undo` have failed in this process so far."""
+    """How many calls of :func:`undo` and :func:`taken_back` have failed in this process so far."""
     return len(_failed_undos)
 
 

@@ -2,7 +2,8 @@
 
 A test that takes ``host`` runs once on each host, or on those that
 ``@pytest.mark.hosts("podman", "docker")`` names or ``@pytest.mark.hosts(rootless=True)`` describes
-(``backend``, ``rootless``, ``naive``, ``isolation``, ``driver``). ``-m "not hosts"`` leaves all of
+(``backend``, ``rootless``, ``naive``, ``isolation``, ``driver``). Narrow hosts are left out unless
+a mark names them, their backend, or ``"*"``, which is every host. ``-m "not hosts"`` leaves all of
 them out.
 """
 
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
 
     from tests.bases import Base
     from tests.bazels import Workspace
+
+
+EVERY = "*"
+NARROW = {spec.name: spec.narrow for spec in SPECS}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -61,14 +66,23 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         return
     marks = list(metafunc.definition.iter_markers("hosts"))
     chosen = [spec.name for spec in SPECS if all(_fits(spec, mark) for mark in marks)]
+    if not any(_asks_for_narrow(mark) for mark in marks):
+        chosen = [name for name in chosen if not NARROW[name]]
     if not chosen:
         raise pytest.UsageError(f"{metafunc.definition.nodeid}: no host fits its marks")
     # With this scope pytest orders tests by host, so each host's caches serve them in one go.
     metafunc.parametrize("host", chosen, indirect=True, scope="session")
 
 
+def _asks_for_narrow(mark: pytest.Mark) -> bool:
+    named = any(name == EVERY or NARROW.get(name) for name in mark.args)
+    return named or any(
+        spec.narrow and spec.backend == mark.kwargs.get("backend") for spec in SPECS
+    )
+
+
 def _fits(spec: HostSpec, mark: pytest.Mark) -> bool:
-    named = not mark.args or spec.name in mark.args
+    named = not mark.args or spec.name in mark.args or EVERY in mark.args
     return named and all(getattr(spec, name) == value for name, value in mark.kwargs.items())
 
 

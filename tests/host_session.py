@@ -150,7 +150,8 @@ def wheel_environment(folder: Path) -> None:
     pip = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check")
     call(*pip, "wheel", "--no-deps", "--wheel-dir", wheels, ".")
     call("/usr/bin/python3", "-m", "venv", "--without-pip", folder / "venv")
-    call(*pip, "--python", wheel_python(folder), "install", *wheels.iterdir())
+    (wheel,) = wheels.iterdir()
+    call(*pip, "--python", wheel_python(folder), "install", f"{wheel}[podman-api]")
 
 
 @contextlib.contextmanager

@@ -22,13 +22,23 @@ VARIABLE = "RUNCOMMIT_TEST_HOSTS"
 
 @dataclass(frozen=True, slots=True)
 class HostSpec:
-    """What is known of a host before it is up; ``naive`` storage has no layers of its own."""
+    """What is known of a host before it is up; ``naive`` storage has no layers of its own.
+
+    ``narrow`` hosts run the contract, and those tests that name them or their backend: they drive
+    an engine that other hosts have as well.
+    """
 
     name: str
     backend: str
     driver: str = "overlay"
     rootless: bool = False
     isolation: str = ""
+    narrow: bool = False
+
+    @property
+    def program(self) -> str:
+        """The engine's own command line."""
+        return self.backend.removesuffix("-api")
 
     @property
     def naive(self) -> bool:
@@ -45,6 +55,8 @@ SPECS = (
     HostSpec("buildah-rootless", "buildah", rootless=True, isolation="rootless"),
     HostSpec("buildah-rootless-chroot", "buildah", rootless=True, isolation="chroot"),
     HostSpec("buildah-vfs", "buildah", driver="vfs", isolation="oci"),
+    HostSpec("podman-api", "podman-api", narrow=True),
+    HostSpec("podman-api-rootless", "podman-api", rootless=True, narrow=True),
 )
 
 
@@ -72,6 +84,10 @@ class Host:
     @property
     def backend(self) -> str:
         return self.spec.backend
+
+    @property
+    def program(self) -> str:
+        return self.spec.program
 
     @property
     def rootless(self) -> bool:

@@ -28,6 +28,7 @@ REMOVE = {
 CACHED = "localhost/runcommit/base:"
 
 
+@pytest.mark.hosts("*")
 class TestBackends(BackendContract):
     @pytest.fixture
     def bench(self, host: Host, shared_tmp: Path) -> Bench:
@@ -41,14 +42,14 @@ class TestBackends(BackendContract):
         try:
             return run_on(self.host, name)
         finally:
-            self.host.run(*REMOVE[self.host.backend], name)
+            self.host.run(*REMOVE[self.host.program], name)
 
 
 def run_on(host: Host, name: str) -> str:
     """What a container of an image says, with the engine of a host."""
     if host.backend != "buildah":
         flags = ("--rm", "--network=none", "--pull=never")
-        return host.run(host.backend, "run", *flags, name).stdout
+        return host.run(host.program, "run", *flags, name).stdout
     # buildah runs no image: it takes its words from the command line alone
     container = host.run("buildah", "from", "--pull-never", name).stdout.strip()
     config = json.loads(host.run("buildah", "inspect", container).stdout)["OCIv1"]["config"]
@@ -63,7 +64,7 @@ def host_bench(host: Host, folder: Path) -> Bench:
     """A bench on a host; its engine's containers and images are what must not stay."""
 
     def resources() -> set[str]:
-        images = host.run(*LIST_IMAGES[host.backend]).stdout.splitlines()
+        images = host.run(*LIST_IMAGES[host.program]).stdout.splitlines()
         return host.leftovers() | {image for image in images if not image.startswith(CACHED)}
 
     return Bench(

@@ -94,7 +94,7 @@ def usable(name: str, problem: str = "") -> Any:
 
 def test_what_this_distribution_brings():
     ours = [item for item in installed() if item.distribution == "runcommit"]
-    assert [item.name for item in ours] == ["docker", "podman", "buildah"]
+    assert [item.name for item in ours] == ["docker", "podman", "buildah", "podman-api"]
     assert {item.version for item in ours} == {importlib.metadata.version("runcommit")}
     for item in ours:
         pipeline(find_backend(item.name), item.name)

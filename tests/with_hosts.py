@@ -137,7 +137,7 @@ def _host(
 def _remove_containers(host: Host) -> None:
     """Interrupted tests leave containers; an engine takes its own apart best."""
     if host.leftovers():
-        host.run("sh", "-c", REMOVE_ALL[host.backend], check=False)
+        host.run("sh", "-c", REMOVE_ALL[host.program], check=False)
 
 
 if __name__ == "__main__":

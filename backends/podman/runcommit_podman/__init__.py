@@ -36,7 +36,7 @@ PROGRAM = "podman"
 _COMMAND_NOT_FOUND = 127
 _KILLED = 128 + 9
 _NOT_STARTED = "created"
-_DOCKERS_CAPABILITIES = ("AUDIT_WRITE", "MKNOD", "NET_RAW")
+DOCKERS_CAPABILITIES = ("AUDIT_WRITE", "MKNOD", "NET_RAW")
 
 
 @hookimpl
@@ -203,7 +203,7 @@ def _run_words(job: Job, image: Image) -> tuple[str, ...]:
     """All words of the command that runs the container."""
     options = ["--name", job.name, "--label", f"runcommit.job={job.id}"]
     options += ["--pull=never", "--log-driver=none", "--hostname=runcommit", "--http-proxy=false"]
-    options += [f"--cap-add={name}" for name in _DOCKERS_CAPABILITIES]
+    options += [f"--cap-add={name}" for name in DOCKERS_CAPABILITIES]
     options += [*job.run.words(), *job.run.limits()]
     options += ["--platform", job.run.platform] if job.run.platform else []
     # a tmpfs begins empty, as docker's do

@@ -18,17 +18,19 @@ _VARIABLES = ("CONTAINER_HOST", "CONTAINER_CONNECTION")
 
 def lacking(engine: EngineOptions, run: RunOptions) -> list[Lack]:
     """Mounts on another machine, and limits without cgroups."""
-    limits = rootless_limits("podman")
-    for address in _elsewhere(engine):
-        kinds = [mount.kind for mount in run.mounts if mount.source] or ["bind"]
-        mounts = Lack(
-            "mount",
-            f"podman's service is on another machine ({address}), which has not the files"
-            f" of this one: a mount of type {kinds[0]} cannot be made",
-            "choose podman on this machine",
-        )
-        return [mounts, *limits]
-    return limits
+    mounts = [mounts_elsewhere(address, run) for address in _elsewhere(engine)]
+    return [*mounts[:1], *rootless_limits("podman")]
+
+
+def mounts_elsewhere(address: str, run: RunOptions) -> Lack:
+    """Mounts at a service that has not the files of this machine."""
+    kinds = [mount.kind for mount in run.mounts if mount.source] or ["bind"]
+    return Lack(
+        "mount",
+        f"podman's service is on another machine ({address}), which has not the files"
+        f" of this one: a mount of type {kinds[0]} cannot be made",
+        "choose podman on this machine",
+    )
 
 
 def _elsewhere(engine: EngineOptions) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runcommit_core import Finding, process, space_finding, version_finding
@@ -16,18 +17,26 @@ OLDEST = (4, 0)
 def findings(program: Sequence[str]) -> list[Finding]:
     """Ask ``podman info``, which knows all of it."""
     info = json.loads(process.output(*program, "info", "--format", "json"))
+    return judged(info, remote=bool(info["host"].get("serviceIsRemote")))
+
+
+def judged(info: dict[str, Any], *, remote: bool) -> list[Finding]:
+    """What there is to say of the answer to ``info``, of a podman here or elsewhere."""
     host, store = info["host"], info["store"]
     return [
         version_finding("podman", info["version"]["Version"], OLDEST),
-        _remote(host),
+        _remote(remote=remote),
         _storage(store, rootless=host["security"]["rootless"]),
         _runtime(host),
-        space_finding("store space", store["graphRoot"]),
+    ] + [
+        space_finding("store space", path)
+        for path in (store["graphRoot"],)
+        if not remote or Path(path).is_dir()
     ]
 
 
-def _remote(host: dict[str, Any]) -> Finding:
-    if host.get("serviceIsRemote"):
+def _remote(*, remote: bool) -> Finding:
+    if remote:
         return Finding(
             "warning", "service", "podman talks to a service elsewhere: images go as archives",
             "run where the containers are: unset CONTAINER_HOST and CONTAINER_CONNECTION",

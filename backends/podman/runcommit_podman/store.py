@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from runcommit_core import Container, EngineError, Job, process
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 PROGRAM = "podman"
 _FACTS = (
@@ -34,27 +39,45 @@ def read_store(job: Job, container: Container) -> Store:
     """
     inspect = (*job.engine.command(PROGRAM), "--log-level=debug", "container", "inspect")
     found = process.checked(process.attempt(*inspect, "--format", _FACTS, container.name))
-    facts = json.loads(found.output)
-    right = facts["driver"] == "overlay" and _is_native(job, found.errors)
-    if facts["mapped"] and not right:
+    return store_from(
+        **json.loads(found.output), said=found.errors, ask=functools.partial(_graph_status, job)
+    )
+
+
+def store_from(
+    driver: str,
+    data: dict[str, str] | None,
+    *,
+    mapped: object,
+    said: str,
+    ask: Callable[[], dict[str, str] | None],
+) -> Store:
+    """The same from what is known of the container: driver, its data, whether ids are mapped.
+
+    ``said`` are podman's debug messages.  Every call of podman says there whether overlay itself,
+    and no comparison, tells the changes; ``ask``, for the store's status, takes ten times as long.
+    """
+    right = driver == "overlay" and _is_native(said, ask)
+    if mapped and not right:
         raise EngineError(
-            f"podman's storage driver {facts['driver']} cannot tell what changed in a container"
+            f"podman's storage driver {driver} cannot tell what changed in a container"
             " of a user namespace of its own",
             tip="run without --userns, --uidmap and --subuidname, or use native overlay storage",
         )
-    upper = "" if facts["mapped"] or not right else (facts["data"] or {}).get("UpperDir", "")
+    upper = "" if mapped or not right else (data or {}).get("UpperDir", "")
     return Store(right, upper)
 
 
-def _is_native(job: Job, debug_messages: str) -> bool:
-    """Whether overlay itself, and no comparison, tells the changes.
+def _is_native(said: str, ask: Callable[[], dict[str, str] | None]) -> bool:
+    if found := _NATIVE.search(said):
+        return found[1] == "true"
+    return (ask() or {}).get("Native Overlay Diff") == "true"
 
-    Every call of podman says so to its debug log, ``podman info`` takes ten times as long.
-    """
-    said = _NATIVE.search(debug_messages)
-    if said:
-        return said[1] == "true"
-    status = process.output(
-        *job.engine.command(PROGRAM), "info", "--format", "{{json .Store.GraphStatus}}"
+
+def _graph_status(job: Job) -> dict[str, str] | None:
+    status: dict[str, str] | None = json.loads(
+        process.output(
+            *job.engine.command(PROGRAM), "info", "--format", "{{json .Store.GraphStatus}}"
+        )
     )
-    return (json.loads(status) or {}).get("Native Overlay Diff") == "true"
+    return status

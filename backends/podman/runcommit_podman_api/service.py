@@ -1,0 +1,136 @@
+"""The service of a job: one that runs already, maybe behind ssh, or one of the job's own.
+
+What is started here ends with the job, by its process id.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+from weakref import WeakKeyDictionary
+
+from runcommit_core import EngineError, EngineOptions, Job, process
+from runcommit_podman_api.address import Address, address_of
+from runcommit_podman_api.asking import told
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from podman import PodmanClient
+
+PROGRAM = "podman"
+_READY_SECONDS = 30.0
+_LONGEST_SOCKET = 100
+_DEFAULT_SOCKET = "/run/podman/podman.sock"
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A service and podman-py's client of it; one of the job's own has no address."""
+
+    client: PodmanClient
+    address: Address | None
+
+
+_services: WeakKeyDictionary[contextlib.ExitStack, Service] = WeakKeyDictionary()
+"""One for all jobs whose containers are removed together, which it must outlive."""
+
+
+def service_of(job: Job) -> Service:
+    """The job's service, which the first call starts or finds.
+
+    Raises EngineError when there is none to talk to.
+    """
+    stack = job.containers
+    if stack not in _services:
+        _services[stack] = _opened(job.engine, job.id, job.folder, stack)
+        stack.callback(_services.pop, stack, None)
+    return _services[stack]
+
+
+@contextlib.contextmanager
+def service_for(engine: EngineOptions) -> Iterator[Service]:
+    """A service for questions that belong to no job."""
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="runcommit-"))
+        yield _opened(engine, "questions", Path(folder), stack)
+
+
+def _opened(engine: EngineOptions, name: str, folder: Path, stack: contextlib.ExitStack) -> Service:
+    from podman import PodmanClient
+
+    address = address_of(engine)
+    if address is None or address.url.startswith("ssh:"):
+        path = _socket_path(folder, name, stack)
+        said = folder / f"service-{name}.log"
+        argv = _tunnel(address, path) if address else _private(engine, path)
+        running = stack.enter_context(process.started(*argv, log=said))
+        _wait_for(path, running, argv, said)
+        url = f"http+unix://{path}"
+    else:
+        url = address.url
+    with told("answer"):
+        client = stack.enter_context(PodmanClient(base_url=url, timeout=None))
+        # no proxy stands between us and an engine
+        client.api.trust_env = False
+        client.api.get("/_ping").raise_for_status()
+    return Service(client, address)
+
+
+def _private(engine: EngineOptions, path: Path) -> tuple[str, ...]:
+    """A service that goes on until it is ended.
+
+    Not with debug messages: the command that podman runs after each container then wants a
+    syslog, fails without one, and every wait takes 20 s.
+    """
+    program, *flags = engine.command(PROGRAM)
+    return (program, *flags, "system", "service", "--time=0", f"unix://{path}")
+
+
+def _tunnel(address: Address, path: Path) -> tuple[str, ...]:
+    """Ssh with the user's own settings; podman-py's tunnel is a process that nobody ends."""
+    parts = urlsplit(address.url)
+    host = parts.hostname or ""
+    return (
+        *("ssh", "-N", "-T", "-o", "BatchMode=yes", "-o", "ExitOnForwardFailure=yes"),
+        *(("-i", address.identity) if address.identity else ()),
+        *(("-p", str(parts.port)) if parts.port else ()),
+        *("-L", f"{path}:{parts.path or _DEFAULT_SOCKET}"),
+        f"{parts.username}@{host}" if parts.username else host,
+    )
+
+
+def _socket_path(folder: Path, name: str, stack: contextlib.ExitStack) -> Path:
+    """A path that the kernel takes for a socket; it names the job, as all that it starts does."""
+    path = folder / f"{name}.sock"
+    if len(str(path)) <= _LONGEST_SOCKET:
+        return path
+    short = stack.enter_context(tempfile.TemporaryDirectory(prefix="runcommit-", dir="/tmp"))
+    return Path(short) / path.name
+
+
+def _wait_for(path: Path, running: process.Running, argv: tuple[str, ...], said: Path) -> None:
+    end = time.monotonic() + _READY_SECONDS
+    while not _listens(path):
+        if (code := running.poll()) is not None:
+            raise process.failure(argv, code, said.read_text(errors="replace")[-2000:])
+        if time.monotonic() > end:
+            raise EngineError(
+                f"podman's service is not there after {_READY_SECONDS:g} s", argv=argv
+            )
+        time.sleep(0.005)
+
+
+def _listens(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
+    return True
