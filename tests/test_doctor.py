@@ -152,7 +152,12 @@ def test_no_engine_at_all(tmp_path: Path):
     )
     assert done.returncode == 4
     report = json.loads(done.output)
-    assert [item["name"] for item in report["backends"]] == ["docker", "podman", "buildah"]
+    assert [item["name"] for item in report["backends"]] == [
+        "docker",
+        "podman",
+        "buildah",
+        "podman-api",
+    ]
     assert not any(item["usable"] for item in report["backends"])
     assert {item["checks"][0]["check"] for item in report["backends"]} == {"engine"}
     assert all("install" in item["checks"][0]["cure"] for item in report["backends"])
