@@ -91,6 +91,8 @@ def test_flags_of_run_have_their_places_or_are_refused():
     ]
     with pytest.raises(UsageError, match="--gpus") as caught:
         list(read_flags(("--gpus=all",)))
+    with pytest.raises(UsageError, match="needs a value"):
+        list(read_flags(("--cap-add",)))
     assert "backend podman takes all" in caught.value.tip
 
 

@@ -83,8 +83,8 @@ def read_flags(words: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
             yield _SWITCHES[flag], value != "false"
             continue
         place, form = _place(word, flag)
-        if not separator:
-            value = next(queue, "")
+        if not separator and (value := next(queue, "")) == "":
+            raise UsageError(f"--run-flag {word!r} needs a value")
         yield place, form(value)
 
 
