@@ -23,7 +23,7 @@ WORDS = (
     *("--shell", "/bin/sh -uc", "--engine-flag", "--log-level=error"),
     *("--source-date-epoch", str(EPOCH), "--mtime", "set", "--xattrs"),
     *("--author", "somebody", "--comment", "for a reason", "--annotation", "key=value"),
-    *("--config-user", "1000:1000", "--format", "oci-archive", "--quiet"),
+    *("--config-user", "1000:1000", "--format", "oci-archive", "--quiet", "--plugin", "no:none"),
 )
 
 
