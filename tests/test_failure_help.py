@@ -92,11 +92,9 @@ def test_a_shell_in_the_failed_container(
     )
     failing = ("-c", "echo made > /tmp/made; exit 3")
     network = ("--network", "none") if host.spec.isolation != "chroot" else ()
+    job = ("run", "-b", host.backend, *network, *options, busybox_base.ref, *failing)
     with terminal(200, 60) as it:
-        running = it.start(
-            host.popen, host.python, "-m", "runcommit_core", "run", "-b", host.backend, *network,
-            *options, busybox_base.ref, *failing, env=surroundings,
-        )  # fmt: skip
+        running = it.start(host.popen, host.python, "-m", "runcommit_core", *job, env=surroundings)
         it.wait_for("a shell in the failed container", "$ ")
         it.send("cat /tmp/made /bound/file; echo $KEY:$(id -u):$(pwd)\n")
         it.wait_for("made", "of the mount", "value:1000:/data")
@@ -105,6 +103,7 @@ def test_a_shell_in_the_failed_container(
         it.send("exit 9\n")
         assert it.finish(running) == 5, it.text()
         assert "exit code 3" in it.text()
+    host.observe(list(job), 5)
     assert bench.resources() == before
     assert host.runcommit("prune", "--kept", env=surroundings).stdout == ""
 

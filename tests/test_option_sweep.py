@@ -23,7 +23,8 @@ WORDS = (
     *("--shell", "/bin/sh -uc", "--engine-flag", "--log-level=error"),
     *("--source-date-epoch", str(EPOCH), "--mtime", "set", "--xattrs"),
     *("--author", "somebody", "--comment", "for a reason", "--annotation", "key=value"),
-    *("--config-user", "1000:1000", "--format", "oci-archive", "--quiet", "--plugin", "no:none"),
+    *("--config-user", "1000:1000", "--config-env", "MORE=$PATH:/more"),
+    *("--format", "oci-archive", "--quiet", "--plugin", "no:none"),
 )
 
 
@@ -53,6 +54,7 @@ def test_each_option_has_its_effect(host: Host, shared_tmp: Path, diff_ids: set[
     manifest, config = contents(image)
     assert manifest["annotations"]["key"] == "value"
     assert config["config"]["User"] == "1000:1000"
+    assert "MORE=/bin:/more" in config["config"]["Env"]
     assert config["author"] == "somebody"
     assert "for a reason" in {item.get("comment") for item in config["history"]}
     subjects = json.loads(statement.read_bytes())["subject"]
