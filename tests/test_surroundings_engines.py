@@ -104,7 +104,7 @@ def test_no_process_of_the_engine_knows_the_secret(
     assert "0123456789" not in seen.read_text()
 
 
-@pytest.mark.hosts(*ROOTFUL)
+@pytest.mark.hosts(*ROOTFUL, "podman-api")
 def test_limits_hold(bench: Bench, base: bases.Base, monkeypatch: pytest.MonkeyPatch) -> None:
     here = bench.folder / "here"
     here.mkdir()

@@ -28,6 +28,7 @@ from runcommit_core import (
     save_root,
 )
 from runcommit_podman.checks import lacking, mounts_elsewhere
+from runcommit_podman.oom import without_a_trace
 from runcommit_podman.store import Store, read_store, store_from
 from runcommit_podman_api.address import address_of
 
@@ -110,7 +111,8 @@ def run(job: Job, image: Image) -> Container:
         headers = {"Content-Type": "application/json"}
         client.api.post("/containers/create", data=body, headers=headers).raise_for_status()
     try:
-        code, said = run_attached(client, job.name, job.console, job.run.timeout)
+        with without_a_trace():
+            code, said = run_attached(client, job.name, job.console, job.run.timeout)
     except EngineError as error:
         raise _start_failure(job, error) from error
     if code:
