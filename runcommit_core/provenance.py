@@ -10,7 +10,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from runcommit_core.oci.config import rfc3339
-from runcommit_core.report import FORM, metadata
+from runcommit_core.report import metadata
+from runcommit_core.version import FORM
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from runcommit_core.oci.config import rfc3339
 from runcommit_core.oci.mediatypes import OCI_LAYER
-from runcommit_core.version import version
+from runcommit_core.version import FORM, version
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from runcommit_core.model import Job, Layer, LoadedImage, Mount, OutputImage, Result, RunOptions
 
 METADATA_VERSION = 1
-
-FORM = "canonical-layer-1"
-"""The form of the layers, docs/reference/canonical-layer.md."""
 
 
 def request_of(

@@ -1,12 +1,15 @@
-"""The version of runcommit, also where it was not installed but runs from its sources."""
+"""The versions of runcommit and of the layers that it writes."""
 
 from __future__ import annotations
+
+FORM = "canonical-layer-1"
+"""The form of layers, docs/reference/canonical-layer.md: in reports, and in the cache's keys."""
 
 _OF_THE_SOURCES = "0.1.0"
 
 
 def version() -> str:
-    """The installed distribution's version, else that of these sources."""
+    """The installed distribution's version, else that of the sources that run."""
     return _distribution() or _OF_THE_SOURCES
 
 

@@ -1,6 +1,6 @@
 """Which option of ``runcommit run`` worked on which host: a table made from what the tests ran.
 
-``pytest --options-table FILE`` (``scripts/test --options-table docs/reference/options.md``) writes
+``pytest --options-table FILE`` (``scripts/test --options-table=docs/reference/options.md``) writes
 it when all of its tests have ended.  Only what passing tests ran counts.
 """
 
@@ -22,7 +22,7 @@ _USAGE, _ENGINE_FAILED = 2, 4
 HEADER = """\
 # Options and backends
 
-Made by `scripts/test --options-table docs/reference/options.md` from the jobs that the tests ran on
+Made by `scripts/test --options-table=docs/reference/options.md` from the jobs that the tests ran on
 real engines, so it is no promise but a record. ✓: it worked; refused: an error (exit code 2) before
 anything ran, which says what to do instead; -: no test has used it there. `runcommit run --help`
 tells what each option does.

@@ -98,8 +98,10 @@ def _running(
     """A process that listens on ``port``, until the end of the block."""
     with log.open("wb") as file:
         process = subprocess.Popen(
-            list(map(str, argv)), env=dict(env), stdin=subprocess.DEVNULL, stdout=file,
-            stderr=file, start_new_session=True,
+            # Should the tests be killed, the service goes too.
+            ["setpriv", "--pdeathsig", "TERM", *map(str, argv)],
+            env=dict(env), stdin=subprocess.DEVNULL, stdout=file, stderr=file,
+            start_new_session=True,
         )  # fmt: skip
     try:
         end = time.monotonic() + 60

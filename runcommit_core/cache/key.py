@@ -14,15 +14,13 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from runcommit_core.cache.inputs import tree_digest
+from runcommit_core.version import FORM
 
 if TYPE_CHECKING:
     from runcommit_core.model import Job, Mount
 
 KEY_VERSION: Final = 2
 """Changes with whatever is below, so that old results are not found."""
-
-FORM: Final = "canonical-layer-1"
-"""The form that layers have; see ``docs/reference/canonical-layer.md``."""
 
 Rule = Callable[[Any, "Job"], object]
 
