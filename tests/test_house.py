@@ -25,6 +25,7 @@ PACKAGES = (
     *sorted(TOP.glob("backends/*/runcommit_*")),
     *sorted(TOP.glob("examples/*/runcommit_*")),
 )
+ENGINES = ("docker", "podman", "buildah")
 PLUGGABLE = {"runcommit_core", "runcommit_core.testing"}
 """What a backend may import from: what a third party's backend has, too."""
 
@@ -152,3 +153,17 @@ def test_the_table_of_options_is_of_these_options():
     text = (TOP / "docs/reference/options.md").read_text()
     rows = re.findall(r"^\| `(--[a-z-]+)` \|", text, re.MULTILINE)
     assert rows == list(options_of("run").values())
+
+
+def test_the_table_of_options_knows_each_with_each_engine():
+    """A table made from a few of the tests says of many options that nobody tried them."""
+    lines = (TOP / "docs/reference/options.md").read_text().splitlines()
+    head, _, *rows = [[cell.strip() for cell in line.split("|")] for line in lines if "|" in line]
+    assert len(head) > len(ENGINES)
+    untried = {
+        f"{row[1]}: {engine}"
+        for row in rows
+        for engine in ENGINES
+        if all(cell == "-" for name, cell in zip(head, row, strict=True) if engine in name)
+    }
+    assert untried == set()
