@@ -31,7 +31,8 @@ def chosen_plugins(asked: Iterable[object] = ()) -> tuple[Plugin, ...]:
     :raises BackendContractError: a plugin has a wrong hook, or none
     """
     asked = tuple(asked)
-    if not asked and not may_have(GROUP):
+    installed = installed_points()
+    if not asked and not installed:
         return ()
     from runcommit_core.loading import plugin_of
 
@@ -39,7 +40,6 @@ def chosen_plugins(asked: Iterable[object] = ()) -> tuple[Plugin, ...]:
         return tuple(plugin_of("", "", item) for item in alone)
     words = [item for item in asked if isinstance(item, str)]
     wanted = _last_words(words)
-    installed = installed_points()
     names = [name for name in installed if wanted.get(name, True)]
     names += [name for name, takes_part in wanted.items() if takes_part and name not in installed]
     found: dict[int, Plugin] = {}
