@@ -49,7 +49,7 @@ if TYPE_CHECKING:
         RunOptions,
         SavedImage,
     )
-    from runcommit_core.orphans import end_orphans, made_by
+    from runcommit_core.orphans import await_orphans, end_orphans, made_by
     from runcommit_core.registry.access import Access
     from runcommit_core.surroundings.emulation import check_emulation
     from runcommit_core.surroundings.limits import rootless_limits
@@ -93,7 +93,7 @@ _HOMES = {
         "RunOptions",
         "SavedImage",
     ),
-    "orphans": ("end_orphans", "made_by"),
+    "orphans": ("await_orphans", "end_orphans", "made_by"),
     "registry.access": ("Access",),
     "surroundings.emulation": ("check_emulation",),
     "surroundings.limits": ("rootless_limits",),
@@ -134,6 +134,7 @@ __all__ = [
     "Transport",
     "UnknownBackendError",
     "UsageError",
+    "await_orphans",
     "check_emulation",
     "end_orphans",
     "explain",

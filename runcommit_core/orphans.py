@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runcommit_core import process
+from runcommit_core.errors import EngineError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -23,7 +24,12 @@ class Orphan:
     """A process that a job started, as the leader of a session of its own."""
 
     pid: int
-    command: str
+    words: tuple[str, ...]
+
+    @property
+    def command(self) -> str:
+        """Enough of its words to tell what it is."""
+        return shlex.join(self.words[:3])
 
     def end(self) -> None:
         """End it and its process group."""
@@ -50,7 +56,7 @@ def orphans(job_id: str) -> Iterator[Orphan]:
                 and folder.stat().st_uid == os.geteuid()
                 and _parent(folder) != os.getpid()
             ):
-                yield Orphan(pid, shlex.join(words[:3]))
+                yield Orphan(pid, tuple(words))
         except (FileNotFoundError, ProcessLookupError, PermissionError):
             continue
 
@@ -59,6 +65,21 @@ def end_orphans(job_id: str) -> None:
     """End what a killed job left running, before its container goes."""
     for orphan in list(orphans(job_id)):
         orphan.end()
+
+
+def await_orphans(ids: Iterable[str], *begin: str, patience: float = 60.0) -> None:
+    """Wait for those commands of killed jobs that begin with these words.
+
+    For an engine that finishes such a command even if nobody waits: what comes of it is there
+    only then.  Raises EngineError when one still runs after ``patience`` seconds.
+    """
+    for job_id in ids:
+        for orphan in orphans(job_id):
+            if orphan.words[: len(begin)] == begin and process.outlived(orphan.pid, patience):
+                raise EngineError(
+                    f"the engine is still at what a killed job asked for: {orphan.command}",
+                    tip=f"wait for process {orphan.pid}, then prune again",
+                )
 
 
 def _parent(folder: Path) -> int:

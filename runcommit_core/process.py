@@ -94,14 +94,19 @@ def rehearsed(rehearsal: Rehearsal) -> Iterator[None]:
 
 
 def output(
-    *argv: str, env: Mapping[str, str] | None = None, stdin: Iterable[bytes] | None = None
+    *argv: str,
+    env: Mapping[str, str] | None = None,
+    stdin: Iterable[bytes] | None = None,
+    patience: float = 0.0,
 ) -> str:
     """Standard output of a command, without the final newline.
 
-    ``stdin`` is streamed to the command as it is produced.  Raises EngineError when the program
-    is missing or its exit code is not 0.
+    ``stdin`` is streamed to the command as it is produced.  When we are interrupted, the command
+    has ``patience`` seconds to end by itself before it is told to: for what its engine finishes
+    even if nobody waits.  Raises EngineError when the program is missing or its exit code is not 0.
     """
-    return checked(attempt(*argv, env=env, stdin=stdin)).output.rstrip("\n")
+    completed = attempt(*argv, env=env, stdin=stdin, patience=patience)
+    return checked(completed).output.rstrip("\n")
 
 
 def checked(completed: Completed) -> Completed:
@@ -112,16 +117,20 @@ def checked(completed: Completed) -> Completed:
 
 
 def attempt(
-    *argv: str, env: Mapping[str, str] | None = None, stdin: Iterable[bytes] | None = None
+    *argv: str,
+    env: Mapping[str, str] | None = None,
+    stdin: Iterable[bytes] | None = None,
+    patience: float = 0.0,
 ) -> Completed:
-    """Run a command and say how it ended, whatever its exit code.
+    """Run a command and say how it ended, whatever its exit code; see :func:`output`.
 
     Raises EngineError only when the program cannot be started.
     """
     if rehearsal := _rehearsal.get():
         return rehearsal(argv, stdin)
     fed = subprocess.PIPE if stdin is not None else subprocess.DEVNULL
-    with _running(argv, env, subprocess.PIPE, subprocess.PIPE, stdin=fed) as process:
+    pipe = subprocess.PIPE
+    with _running(argv, env, pipe, pipe, stdin=fed, patience=patience) as process:
         errors = _Collector(_pipe(process.stderr))
         feeder = _Feeder(_pipe(process.stdin), stdin) if stdin is not None else None
         out = _pipe(process.stdout).read()
@@ -337,6 +346,7 @@ def _running(
     stderr: int,
     *,
     stdin: int = subprocess.DEVNULL,
+    patience: float = 0.0,
 ) -> Iterator[Running]:
     log.debug("%s", shlex.join(argv))
     try:
@@ -361,6 +371,8 @@ def _running(
     try:
         yield process
     except BaseException:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(patience)
         _end(process)
         raise
     finally:
@@ -403,13 +415,21 @@ def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> N
         os.killpg(process.pid, number)
 
 
+def outlived(pid: int, patience: float) -> bool:
+    """Whether a process that is no child of ours still runs after that many seconds."""
+    end = time.monotonic() + patience
+    while runs := _runs(pid):
+        if time.monotonic() >= end:
+            break
+        time.sleep(0.02)
+    return runs
+
+
 def end_session(leader: int) -> None:
     """End what an earlier runcommit started: the leader of a session, and its process group."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(leader, signal.SIGTERM)
-        end = time.monotonic() + _ORPHAN_GRACE_SECONDS
-        while _runs(leader) and time.monotonic() < end:
-            time.sleep(0.02)
+        outlived(leader, _ORPHAN_GRACE_SECONDS)
         os.killpg(leader, signal.SIGKILL)
 
 

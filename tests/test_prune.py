@@ -7,13 +7,14 @@ import json
 import os
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runcommit_core import EngineError, Leftover, hookimpl, made_by, process
+from runcommit_core import EngineError, Leftover, await_orphans, hookimpl, made_by, process
 from runcommit_core.model import EngineOptions
 from runcommit_core.prune import Choice, Prune, look, remove
 from tests import canned, images
@@ -191,6 +192,25 @@ def test_processes_that_a_killed_job_left_are_ended(base: str, tmp_path: Path):
         assert orphan.poll() is None
         pruned()
         assert orphan.wait(10) < 0
+
+
+def test_what_an_engine_finishes_by_itself_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    begin = ("sh", "-c", "touch begun; while ! test -e go; do sleep 0.02; done")
+    beside = ("sh", "-c", 'setsid "$@" & wait', "sh", *begin, "runcommit-0123456789ab")
+    begun = tmp_path / "begun"
+    with process.started(*beside, log=tmp_path / "log") as parent:
+        while not begun.exists():
+            time.sleep(0.02)
+        await_orphans(["0123456789ab"], "sh", "-x", patience=0)
+        await_orphans(["0123456789ac"], *begin, patience=0)
+        with pytest.raises(EngineError, match="still at what a killed job asked for: sh -c"):
+            await_orphans(["0123456789ab"], *begin, patience=0.1)
+        threading.Timer(0.3, (tmp_path / "go").touch).start()
+        await_orphans(["0123456789ab"], *begin)
+        assert parent.wait(10) == 0
 
 
 def test_unfinished_files_of_the_cache_go_when_they_are_old(cache: Path):

@@ -185,23 +185,47 @@ def test_killed_in_pull(host: Host, folder: Path):
     killed_in("pull", host, folder, bases.busybox(folder.parent / "unique", settings))
 
 
+@pytest.mark.parametrize("transport", ["registry", "archive"])
+@EACH_WAY
+def test_interrupted_in_commit(host: Host, folder: Path, busybox_base: Base, transport: str):
+    before = state(host, folder)
+    with stopped_in(
+        "commit", signal.SIGTERM, host, folder, busybox_base, transport=transport
+    ) as job:
+        assert job.popen.wait(60) == 143, job.said.read_text()
+    assert state(host, folder) == before
+
+
 def killed_in(verb: str, host: Host, folder: Path, base: Base) -> None:
-    """Kill a job as soon as it has logged the engine's command with that verb."""
     before = state(host, folder)[0]
-    commands = ("dd if=/dev/urandom of=/x bs=1M count=16 2>&1",)
-    registry = ("--transport", "registry")
-    with running(host, folder, base, "killed", *commands, words=registry) as job:
+    with stopped_in(verb, signal.SIGKILL, host, folder, base) as job:
+        assert job.popen.wait(10) == -signal.SIGKILL, job.said.read_text()
+    assert prune(host, folder)
+    assert prune(host, folder) == []
+    assert state(host, folder) == (before, [])
+
+
+@contextlib.contextmanager
+def stopped_in(
+    verb: str,
+    number: signal.Signals,
+    host: Host,
+    folder: Path,
+    base: Base,
+    transport: str = "registry",
+) -> Iterator[Job]:
+    """Send a signal to a job as soon as it has logged the engine's command with that verb."""
+    commands = ("dd if=/dev/urandom of=/x bs=1M count=64 2>&1",)
+    words = ("--transport", transport)
+    with running(host, folder, base, "stopped", *commands, words=words) as job:
         said = re.compile(rf"^runcommit: {host.backend} .*\b{verb} ", re.MULTILINE)
         end = time.monotonic() + 60
         while job.popen.poll() is None and not said.search(job.said.read_text()):
             assert time.monotonic() < end
             time.sleep(0.002)
         time.sleep(0.02)
-        job.kill()
-    assert job.popen.returncode == -signal.SIGKILL, job.said.read_text()
-    assert prune(host, folder)
-    assert prune(host, folder) == []
-    assert state(host, folder) == (before, [])
+        job.popen.send_signal(number)
+        yield job
 
 
 @pytest.mark.hosts("docker", "buildah-rootless")

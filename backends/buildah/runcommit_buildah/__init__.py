@@ -128,6 +128,7 @@ def save(job: Job, image: Image) -> SavedImage:
             "--disable-compression",
             image.name,
             f"docker-archive:/dev/stdout:{job.transport.tag(job.id)}",
+            env=_scratch(job),
         ),
     )
 
@@ -289,8 +290,19 @@ def _load(job: Job, archive: Iterator[bytes]) -> None:
 def _transfer(job: Job, access: Access, verb: str, *words: str) -> None:
     process.output(
         *_buildah(job), verb, "--quiet", "--tls-verify=false", "--authfile", str(access.authfile),
-        *words,
+        *words, env=_scratch(job),
     )  # fmt: skip
+
+
+def _scratch(job: Job) -> dict[str, str]:
+    """Have buildah's temporary files in the job's folder: one that is ended leaves them.
+
+    Without XDG_RUNTIME_DIR a user's buildah keeps its state below TMPDIR, which then must stay.
+    """
+    environment = process.environment()
+    if os.geteuid() == 0 or "XDG_RUNTIME_DIR" in environment:
+        environment["TMPDIR"] = str(job.folder)
+    return environment
 
 
 def _raise_failure(job: Job, completed: process.Completed) -> None:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 PROGRAM = "docker"
 _COMMAND_NOT_FOUND = 127
+_COMMIT_SECONDS = 120.0
 _NOT_STARTED = "created"
 _NAIVE = frozenset(("vfs", "btrfs", "zfs", "devicemapper", "fuse-overlayfs"))
 
@@ -108,7 +109,8 @@ def commit(job: Job, container: Container) -> Image:
         return Image(container.name, upper=upper)
     name = job.transport.tag(job.id)
     job.cleanup.callback(process.undo, *_docker(job), "rmi", "--no-prune", name)
-    return Image(name, process.output(*_docker(job), "commit", container.name, name))
+    commit = (*_docker(job), "commit", container.name, name)
+    return Image(name, process.output(*commit, patience=_COMMIT_SECONDS))
 
 
 @hookimpl

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING
 
-from runcommit_core import Leftover, made_by, process
+from runcommit_core import Leftover, await_orphans, made_by, process
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,7 +15,11 @@ _NAME = "{{.Repository}}:{{.Tag}}"
 
 
 def of_jobs(docker: tuple[str, ...], ids: Sequence[str]) -> list[Leftover]:
-    """Containers first: an image goes only when none needs it."""
+    """Containers first: an image goes only when none needs it.
+
+    The daemon ends a commit whose client is gone, so its image may be on the way.
+    """
+    await_orphans(ids, *docker, "commit")
     listed = process.output(*docker, "ps", "--all", "--format", "{{.Names}}").split()
     images = process.output(*docker, "images", "--format", _NAME).split()
     containers = [
