@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from runcommit_core.files.reading import list_files, read_files
     from runcommit_core.hookspecs import Backend, hookimpl
     from runcommit_core.layer.saveroot import save_root
+    from runcommit_core.layer.saveupper import save_upper
     from runcommit_core.model import (
         Container,
         EngineInfo,
@@ -76,6 +77,7 @@ _HOMES = {
     "explanation.model": ("Explanation", "PlannedCommand"),
     "hookspecs": ("Backend", "hookimpl"),
     "layer.saveroot": ("save_root",),
+    "layer.saveupper": ("save_upper",),
     "model": (
         "Container",
         "EngineInfo",
@@ -147,6 +149,7 @@ __all__ = [
     "run_commit",
     "run_extract",
     "save_root",
+    "save_upper",
     "space_finding",
     "version_finding",
 ]

@@ -18,7 +18,7 @@ from runcommit_core.progress import Meter, Progress, ignore, metered, metered_st
 from runcommit_core.registry.served import claims, private_image, result_image
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from runcommit_core.model import SavedImage
     from runcommit_core.oci.model import BaseImage, BaseLayer, DiffId
@@ -112,18 +112,23 @@ class Transport:
                 return
         load(metered(self._archive(), Meter(self._progress, "to engine", "archive")))
 
-    def upper(self, find: Callable[[], str]) -> Path | None:
+    def upper(self, find: Callable[[], str], *, enter: Sequence[str] = ()) -> Path | None:
         """The container's upper directory, where it can serve instead of a commit.
 
         ``find`` asks the engine for it and may answer with an empty string.  Only the real root
-        on the engine's own machine can read one, and a forced transport rules it out.
+        on the engine's own machine can read one, or a command after the words ``enter``, which
+        bring it where root and ids are the container's own: give the same to ``save_upper``.  A
+        forced transport rules it out.
         """
         from runcommit_core.layer.upper import can_read_uppers
 
-        if self.mode is not Mode.AUTO or not can_read_uppers():
+        if self.mode is not Mode.AUTO or not (enter or can_read_uppers()):
             return None
         folder = find().strip()
-        return Path(folder) if folder.startswith("/") and Path(folder).is_dir() else None
+        return Path(folder) if folder.startswith("/") and self._is_there(folder) else None
+
+    def _is_there(self, folder: str) -> bool:
+        return Path(folder).is_dir()
 
     def collect_upper(self, upper: Path) -> SavedImage:
         """What ``save`` returns for an image that is an upper directory."""

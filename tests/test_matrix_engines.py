@@ -88,7 +88,7 @@ MORE_NAMES = (
     ("umask 077; : > /data/.wh.nothing", "registry"),
     ("ln -s kept /data/.wh.kept", "registry"),
     ("mkdir /data/.wh..wh.plnk", "registry"),
-    # Docker repeats a push that fails for 50 s; podman-rootless pushes this one above.
+    # Docker repeats a push that fails for 50 s; buildah-rootless sends this one there above.
     (NAMES["content"], "archive"),
 )
 

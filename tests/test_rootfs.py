@@ -12,7 +12,8 @@ import pytest
 
 from runcommit_core.errors import ArchiveError
 from runcommit_core.layer.index import BaseIndex
-from runcommit_core.layer.rootfs import RootChanges, write_changes
+from runcommit_core.layer.raw import write_changes
+from runcommit_core.layer.rootfs import RootChanges
 from tests.layers import listing
 from tests.tars import Member, diff_id, directory, hardlink, tar
 

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from runcommit_core.errors import ArchiveError
+from runcommit_core.layer.changes import TarChanges
 from runcommit_core.layer.upper import UnreadableUpperError, UpperChanges
 from runcommit_core.oci.tar import Kind
+from tests.tars import diff_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 
 @pytest.fixture
@@ -119,3 +122,30 @@ def test_only_the_real_root_reads_upper_directories() -> None:
         for before in ((), ("unshare", "--map-root-user"))
     ]
     assert told == ["True", "False"]
+
+
+IN_A_NAMESPACE = """
+mount -t overlay overlay -o lowerdir=lower,upperdir=upper,workdir=work,userxattr merged
+rm -r merged/dir merged/gone
+mkdir merged/dir
+echo 3 > merged/dir/three
+ln merged/dir/three merged/dir/twin
+umount merged
+"$@"
+"""
+
+
+def test_an_overlay_of_a_user_namespace_is_read_there(
+    overlay: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    program = ("-m", "runcommit_core.layer.saveupper", "raw.tar", "upper")
+    enter = ("unshare", "--map-root-user", "--mount", "sh", "-ec", IN_A_NAMESPACE, "sh")
+    done = subprocess.run([*enter, sys.executable, *program], capture_output=True, check=True)
+    with TarChanges(lambda: Path("raw.tar").open("rb"), name="raw") as found:
+        assert found.opaques == {b"dir"}
+        assert found.whiteouts == {b"gone"}
+        assert set(found.entries) == {b"dir", b"dir/three", b"dir/twin"}
+        assert found.entries[b"dir/twin"].link == b"dir/three"
+    said = {"diff_id": diff_id(Path("raw.tar").read_bytes()), "warnings": []}
+    assert json.loads(done.stdout) == said

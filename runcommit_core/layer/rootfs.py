@@ -8,7 +8,7 @@ file of equal attributes is read and hashed, so the cost is that of reading the 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 from runcommit_core.errors import ArchiveError
 from runcommit_core.layer.difference import is_same
@@ -16,10 +16,7 @@ from runcommit_core.layer.disk import disk_entry, hardlink_to, read_chunks, read
 from runcommit_core.layer.header import Attributes
 from runcommit_core.layer.markers import check_name
 from runcommit_core.layer.result import Inode
-from runcommit_core.layer.whiteout import whiteout_path
 from runcommit_core.layer.wording import printable
-from runcommit_core.layer.write import LayerWriter
-from runcommit_core.layer.xattrs import kept_xattrs
 from runcommit_core.oci.tar import Kind, TarEntry
 from runcommit_core.oci.tar_header import NO_XATTRS
 
@@ -28,8 +25,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from runcommit_core.layer.basetree import BaseTree
-    from runcommit_core.layer.changes import Changes
-    from runcommit_core.oci.model import DiffId
 
 _WHITEOUT = Attributes(Kind.REGULAR, 0, 0, 0, 0, b"", 0, 0, 0, NO_XATTRS)
 
@@ -103,25 +98,3 @@ class RootChanges:
     def _is_same(self, entry: TarEntry) -> bool:
         node = self._tree.get(entry.path)
         return node is not None and is_same(Inode(entry, self), node, int, user_xattrs=True)
-
-
-def write_changes(changes: Changes, output: BinaryIO) -> DiffId:
-    """Write changes as a raw layer; hardlinks must come after their masters."""
-    writer = LayerWriter(output)
-    for path in sorted(changes.whiteouts):
-        writer.add(whiteout_path(path), _WHITEOUT)
-    for path, entry in changes.entries.items():
-        attributes = Attributes(
-            entry.kind,
-            entry.mode,
-            entry.uid,
-            entry.gid,
-            entry.mtime,
-            entry.link,
-            entry.size,
-            entry.major,
-            entry.minor,
-            kept_xattrs(entry.xattrs, user=True),
-        )
-        writer.add(path, attributes, changes.content(entry) if entry.size else ())
-    return writer.finish()

@@ -1,7 +1,8 @@
 """The upper directory of a finished overlay container, as one raw layer.
 
-It holds exactly what the run changed, so neither the engine's commit nor its tar is needed; only
-the real root may read it (whiteouts and ``trusted.*`` attributes are invisible to others).
+It holds exactly what the run changed, so neither the engine's commit nor its tar is needed.  Only
+the real root may read it (``trusted.*`` attributes are invisible to others), or that of the user
+namespace in which the overlay was mounted.
 
 Source: the kernel's ``Documentation/filesystems/overlayfs.rst``.
 """
@@ -23,9 +24,12 @@ if TYPE_CHECKING:
 
     from runcommit_core.oci.tar import TarEntry
 
-_PREFIX = b"trusted.overlay."
-_OPAQUE = _PREFIX + b"opaque"
-_ELSEWHERE = (_PREFIX + b"redirect", _PREFIX + b"metacopy")
+TRUSTED = b"trusted.overlay."
+"""How the attributes of the overlay itself begin."""
+
+USER = b"user.overlay."
+"""The same on an overlay that was mounted in a user namespace."""
+
 _CAP_SYS_ADMIN = 1 << 21
 _ALL_IDS = ["0", "0", "4294967295"]
 _CAPABILITIES = "CapEff:\t"
@@ -39,15 +43,17 @@ class UpperChanges:
     """The changes that an upper directory holds; see ``Changes`` for the attributes.
 
     Raises UnreadableUpperError where the kernel recorded renames or metadata only, and
-    ArchiveError for a file whose name says that it is a whiteout.
+    ArchiveError for a file whose name says that it is a whiteout.  ``prefix`` is TRUSTED or USER.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, prefix: bytes = TRUSTED) -> None:
         self.name = f"the upper directory {folder}"
         self.entries: dict[bytes, TarEntry] = {}
         self.whiteouts: set[bytes] = set()
         self.opaques: set[bytes] = set()
         self.warnings: list[str] = []
+        self._opaque = prefix + b"opaque"
+        self._elsewhere = (prefix + b"redirect", prefix + b"metacopy")
         self._folder = os.fsencode(folder)
         self._masters: dict[int, bytes] = {}
         self._walk(b"")
@@ -70,7 +76,7 @@ class UpperChanges:
             return False
         check_name(name)
         xattrs = read_xattrs(path)
-        if any(key in xattrs for key in _ELSEWHERE):
+        if any(key in xattrs for key in self._elsewhere):
             raise UnreadableUpperError(
                 f"{self.name}: {name!r} refers to a lower layer",
                 tip="turn redirect_dir and metacopy of the kernel's overlay module off",
@@ -83,7 +89,7 @@ class UpperChanges:
             self.whiteouts.add(name)
             return False
         if stat.S_ISDIR(found.st_mode):
-            if xattrs.get(_OPAQUE) == b"y":
+            if xattrs.get(self._opaque) == b"y":
                 self.opaques.add(name)
             self.entries[name] = entry
             return True
@@ -92,6 +98,11 @@ class UpperChanges:
             entry = entry if master == name else hardlink_to(master, entry)
         self.entries[name] = entry
         return False
+
+
+def own_prefix() -> bytes:
+    """How the attributes of overlays begin that are mounted where this process is."""
+    return TRUSTED if can_read_uppers() else USER
 
 
 def can_read_uppers() -> bool:

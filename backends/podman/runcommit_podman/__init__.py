@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import logging
 import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -22,6 +23,7 @@ from runcommit_core import (
     hookimpl,
     process,
     save_root,
+    save_upper,
 )
 from runcommit_podman.checks import lacking
 from runcommit_podman.oom import without_a_trace
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from runcommit_core import Finding, Lack, Leftover, RunOptions
+
+log = logging.getLogger("runcommit")
 
 PROGRAM = "podman"
 _COMMAND_NOT_FOUND = 127
@@ -97,18 +101,20 @@ def commit(job: Job, container: Container) -> Image:
     store = read_store(job, container)
     if not store.compares_rightly:
         return Image(container.name)
-    if upper := job.transport.upper(lambda: store.upper):
+    if upper := job.transport.upper(lambda: store.upper, enter=_unshared(job)):
         return Image(container.name, upper=upper)
-    name = job.transport.tag(job.id)
-    job.cleanup.callback(process.undo, *_podman(job), "rmi", "--force", name)
-    return Image(name, process.output(*_podman(job), "commit", "--quiet", container.name, name))
+    return _committed(job, container)
 
 
 @hookimpl
 def save(job: Job, image: Image) -> SavedImage:
     """Push to the job's registry, or ``podman save``; else read what was not committed."""
     if image.upper:
-        return job.transport.collect_upper(image.upper)
+        try:
+            return save_upper(job, image.upper, enter=_unshared(job))
+        except EngineError as error:
+            log.warning("cannot read the container's changes, so committing them: %s", error)
+            image = _committed(job, Container(image.name))
     if image.name == job.name:
         return root(job, Container(image.name))
     return job.transport.collect(
@@ -210,6 +216,12 @@ def _run_words(job: Job, image: Image) -> tuple[str, ...]:
     mounts = [mount.words(tmpfs=",notmpcopyup") for mount in job.run.mounts]
     options += [word for words in mounts for word in words]
     return (*_podman(job), "run", *options, *job.run.flags, image.name, *job.argv)
+
+
+def _committed(job: Job, container: Container) -> Image:
+    name = job.transport.tag(job.id)
+    job.cleanup.callback(process.undo, *_podman(job), "rmi", "--force", name)
+    return Image(name, process.output(*_podman(job), "commit", "--quiet", container.name, name))
 
 
 def _podman(job: Job) -> tuple[str, ...]:
