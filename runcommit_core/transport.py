@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from runcommit_core.errors import EngineError, UsageError
 from runcommit_core.progress import Meter, Progress, ignore, metered, metered_stream
 from runcommit_core.registry.served import claims, private_image, result_image
+from runcommit_core.turns import in_turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -103,6 +104,7 @@ class Transport:
         ``pull`` is given what the engine needs to pull ``access.reference("base")``, ``load`` an
         archive to stream into the engine, which holds the image under ``name``.
         """
+        pull, load = in_turn(self.name, pull), in_turn(self.name, load)
         if self.mode is not Mode.ARCHIVE and self._image.portable:
             try:
                 pull(self._access())
