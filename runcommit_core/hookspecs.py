@@ -140,7 +140,8 @@ class Pipeline(Backend, Protocol):
     def leftovers(self, engine: EngineOptions, ids: Sequence[str]) -> Sequence[Leftover]:
         """Find what the jobs of these ids left in the engine, in the order of its removal.
 
-        Each name that a job gives holds its id (``runcommit_core.made_by``).  Optional: without
+        Each name that a job gives holds its id (``runcommit_core.made_by``).  The container's kind
+        is ``container``: without one there is none to keep on failure.  Optional: without
         it ``runcommit prune`` finds what killed jobs left in files alone.
         """
         ...

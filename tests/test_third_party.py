@@ -131,8 +131,9 @@ def test_the_contract_says_what_a_boasting_backend_has_to_change(tmp_path: Path)
     done = call("pytest", "-q", "test_it.py", "-k", chosen, site=tmp_path, cwd=tmp_path)
     assert "2 failed, 1 passed" in done.stdout, done.stdout
     for words in (
-        "a command that takes more than job.run.memory bytes must be ended",
-        "give job.run.flags (['--env', 'FROM_A_FLAG=yes']) to the engine's run",
+        "change:  limit the memory to job.run.memory bytes",
+        "change:  give job.run.flags to the engine's run as words of their own",
+        "hook:    run",
     ):
         assert words in done.stdout
 

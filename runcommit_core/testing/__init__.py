@@ -2,9 +2,7 @@
 
 import pytest
 
-pytest.register_assert_rewrite(
-    *(f"runcommit_core.testing.{name}" for name in ("contract", "promises", "bench"))
-)
+pytest.register_assert_rewrite("runcommit_core.testing.bench")
 
 from runcommit_core.testing.bench import Bench, local_bench  # noqa: E402  after the rewrite
 from runcommit_core.testing.contract import BackendContract  # noqa: E402

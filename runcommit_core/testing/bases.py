@@ -52,7 +52,7 @@ def write_layout(
     ``architecture`` is this machine's unless said otherwise.
     """
     (path / "blobs/sha256").mkdir(parents=True)
-    diff_ids = tuple(_digest(layer) for layer in layers)
+    diff_ids = tuple(digest_of(layer) for layer in layers)
     layer_type = "application/vnd.oci.image.layer.v1.tar" + ("+gzip" if compress else "")
     stored = [compress(layer) if compress else layer for layer in layers]
     machine = os.uname().machine
@@ -139,12 +139,13 @@ def _add_file(tar: tarfile.TarFile, name: str, data: bytes, mode: int = 0o644) -
 
 
 def _blob(path: Path, data: bytes, media_type: object) -> dict[str, Any]:
-    digest = _digest(data)
+    digest = digest_of(data)
     (path / "blobs" / digest.replace(":", "/")).write_bytes(data)
     return {"mediaType": media_type, "digest": digest, "size": len(data)}
 
 
-def _digest(data: bytes) -> str:
+def digest_of(data: bytes) -> str:
+    """The digest of bytes, ``sha256:…``."""
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 

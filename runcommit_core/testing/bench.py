@@ -7,24 +7,24 @@ import json
 import os
 import sys
 import tarfile
-import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runcommit_core import process
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
-    from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """How a command line ended."""
+    """How a command line ended; ``arguments`` are those of ``runcommit``."""
 
     returncode: int
     stdout: str
     stderr: str
+    arguments: tuple[str, ...] = ()
 
     @property
     def diff_id(self) -> str:
@@ -58,11 +58,10 @@ class Bench:
 
     def run(self, *arguments: str | os.PathLike[str], env: Mapping[str, str] | None = None) -> Ran:
         """Run ``runcommit`` to its end."""
-        done = process.attempt(
-            *self.command, *(os.fspath(item) for item in arguments), env={**self.env, **(env or {})}
-        )
-        self.observe([os.fspath(item) for item in arguments], done.returncode)
-        return Ran(done.returncode, done.output, done.errors)
+        words = tuple(os.fspath(item) for item in arguments)
+        done = process.attempt(*self.command, *words, env={**self.env, **(env or {})})
+        self.observe(words, done.returncode)
+        return Ran(done.returncode, done.output, done.errors, words)
 
     def job(
         self,
@@ -103,12 +102,13 @@ def started(
         yield running, said
 
 
-def wait_for(text: str, path: Path, seconds: float = 60) -> None:
-    """Wait until a line ends with ``text``; fail the test when it does not come."""
-    end = time.monotonic() + seconds
-    while f"{text}\n" not in path.read_text():
-        assert time.monotonic() < end, f"{text!r} did not come in {seconds} s: {path.read_text()}"
-        time.sleep(0.05)
+def processes_with(mark: str) -> list[str]:
+    """The command lines of this machine's processes that hold ``mark``, as far as one may look."""
+    lines = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            lines.append(path.read_bytes().decode(errors="replace").replace("\0", " "))
+    return [line for line in lines if mark in line]
 
 
 def entries(layer: Path) -> dict[str, tarfile.TarInfo]:

@@ -53,8 +53,11 @@ while test "$1" != --; do
   test "$mode" = rw || mount -o remount,bind,ro "$target"
 done
 shift
-exec "$@"
+trap 'kill -KILL -1' TERM
+"$@" &
+wait $!
 """
+"""Told to end, the shell ends all of its pid namespace at once: a command may ignore the signal."""
 
 
 @hookimpl

@@ -189,6 +189,7 @@ def _fetch_and_unpack(job: Job, base: Path, *source: str) -> None:
     rootfs = str(fresh / "rootfs")
     process.output(*store.enter(), "umoci", "raw", "unpack", "--image", f"{layout}:base", rootfs)
     shutil.rmtree(layout)
+    store.note_name(fresh, job.transport.name)
     store.publish(fresh, base)
 
 

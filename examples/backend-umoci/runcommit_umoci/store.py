@@ -37,6 +37,16 @@ def base_folder(name: str) -> Path:
     return folder() / "bases" / hashlib.sha256(name.encode()).hexdigest()[:32]
 
 
+def note_name(base: Path, name: str) -> None:
+    """Keep what the private copy of a base is called, which no folder can be."""
+    (base / "name").write_text(name)
+
+
+def name_of(base: Path) -> str:
+    """What the private copy is called that is unpacked here."""
+    return (base / "name").read_text()
+
+
 def job_folder(name: str) -> Path:
     """Where the container of this name lives."""
     return folder() / "jobs" / name
@@ -89,7 +99,7 @@ def of_jobs(ids: Sequence[str]) -> list[Leftover]:
 def copies_of_bases() -> list[Leftover]:
     """The unpacked bases that are complete."""
     return [
-        Leftover(kind="base", name=path.name, size=_size(path),
+        Leftover(kind="base", name=name_of(path), size=_size(path),
                  remove=functools.partial(_remove_base, path))
         for path in _listed("bases")
         if "." not in path.name

@@ -1,0 +1,96 @@
+"""The part of the contract about commands: they arrive as written, are heard, and may fail."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from runcommit_core.testing.duties import Duty
+from runcommit_core.testing.expectations import (
+    each,
+    expect_content,
+    expect_diff_id,
+    expect_equal,
+    expect_failed_command,
+    expect_no_file,
+    expect_said,
+    expect_unsaid,
+)
+
+if TYPE_CHECKING:
+    from runcommit_core.testing import bases
+    from runcommit_core.testing.bench import Bench
+
+_WORDS = Duty(
+    "run",
+    "give job.argv to the engine word by word, after all options, with no shell of yours between"
+    " and the image's entrypoint out of the way",
+)
+_CODE = Duty(
+    "run",
+    "raise process.command_failure(completed) when the command's exit code is not 0, and"
+    " process.failure(…) only when the engine failed; ask the engine whether the container had"
+    " started, the exit code does not tell",
+)
+_CONSOLE = Duty(
+    "run",
+    "run the command with process.attached(…, console=job.console), so that all of its output is"
+    " handed on as it comes",
+)
+
+
+class CommandContract:
+    """How commands arrive and end."""
+
+    def test_text_reaches_the_shell_untouched(self, bench: Bench, base: bases.Base) -> None:
+        text = "ä $HOME `id` \"double\" 'single' \\ * \n second line\t!#%"
+        quoted = text.replace("'", "'\\''")
+        layer = bench.folder / "layer.tar"
+        ran = bench.job(base.ref, "-c", f"printf %s '{quoted}' > /out", "-o", layer)
+        expect_diff_id(ran, duty=_WORDS)
+        expect_content(layer, "out", text.encode(), _WORDS)
+
+    def test_exec_form_takes_each_word_as_it_is(self, bench: Bench, base: bases.Base) -> None:
+        words = ["", "$HOME", "a b", "line\nbreak", "-o", "é", "--", "'"]
+        program = 'for w do printf "[%s]" "$w"; done > /out'
+        layer = bench.folder / "layer.tar"
+        ran = bench.job("-o", layer, base.ref, "--", "/bin/sh", "-c", program, "sh", *words)
+        expect_diff_id(ran, duty=_WORDS)
+        expect_content(layer, "out", "".join(f"[{word}]" for word in words).encode(), _WORDS)
+
+    def test_a_script_runs(self, bench: Bench, base: bases.Base) -> None:
+        script, layer = bench.folder / "script", bench.folder / "layer.tar"
+        script.write_text("#!/bin/sh -e\necho one > /out\nfalse || echo two >> /out\n")
+        expect_diff_id(bench.job(base.ref, "--script", script, "-o", layer), duty=_WORDS)
+        expect_content(layer, "out", b"one\ntwo\n", _WORDS)
+
+    def test_the_first_failure_stops(self, bench: Bench, base: bases.Base) -> None:
+        layer, image = bench.folder / "layer.tar", bench.folder / "image"
+        commands = ("echo first", "echo to-stderr >&2; exit 42", "echo third")
+        ran = bench.job(base.ref, *each(commands), "-o", layer, "--image", image)
+        expect_failed_command(ran, 42, _CODE)
+        expect_said(ran, "command 2 of 3", "first\n", "to-stderr\n", duty=_CONSOLE)
+        expect_unsaid(ran, "third\n", duty=_WORDS)
+        expect_no_file(layer, image, duty=_CODE)
+
+    @pytest.mark.parametrize("code", [1, 2, 125, 126, 127, 255])
+    def test_no_exit_code_is_taken_for_the_engines(
+        self, bench: Bench, base: bases.Base, code: int
+    ) -> None:
+        expect_failed_command(bench.job(base.ref, "-c", f"exit {code}"), code, _CODE)
+
+    def test_a_program_that_is_not_there(self, bench: Bench, base: bases.Base) -> None:
+        ran = bench.job(base.ref, "--", "/no/such/program")
+        expect_failed_command(ran, 127, _CODE)
+        expect_said(ran, "/no/such/program", duty=_CODE)
+
+    def test_output_is_live_and_complete(self, bench: Bench, base: bases.Base) -> None:
+        ran = bench.job(base.ref, "-c", "echo out; echo err >&2; seq 20000; printf 'no newline'")
+        expect_equal("standard output", ran.stdout, "", _CONSOLE)
+        # engines carry the two streams side by side: one may come within a line of the other
+        expect_said(ran, "err\n", duty=_CONSOLE)
+        lines = ran.stderr.replace("err\n", "", 1).splitlines()
+        for seen, line in zip(lines, ["out", *map(str, range(1, 20001))], strict=False):
+            expect_equal("the next line of the output", seen, line, _CONSOLE)
+        expect_said(ran, "\n20000\nno newline", duty=_CONSOLE)
