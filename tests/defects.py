@@ -228,6 +228,17 @@ class Takes125ForTheEngines(Defect):
             raise process.failure(("engine", "run"), code, error.output) from error
 
 
+class TakesMissingProgramsForItsOwn(Defect):
+    test, hook, change = "a_program_that_is_not_there", "run", "whether the container had started"
+
+    @hookimpl
+    def run(self, job: Job, image: Image) -> Container:
+        try:
+            return super().run(job, image)
+        except CommandError as error:
+            raise process.failure(("engine", "run"), 127, error.output) from error
+
+
 class HasAShellBetween(OfTheRun):
     test, change = "exec_form_takes_each_word", "word by word"
 
@@ -376,6 +387,15 @@ class RunsInTheBase(Defect):
         container.symlink_to(image.name)
         scratch.run(job, image)
         return Container(job.name)
+
+
+class LoadsOneLayer(Defect):
+    test, hook, change = "the_image_is_a_base_again", "load", "all layers of job.base"
+
+    @hookimpl
+    def load(self, job: Job) -> Image:
+        base = replace(job.base, layers=job.base.layers[:1])
+        return super().load(replace(job, base=base))
 
 
 class RemembersABase(Defect):

@@ -97,6 +97,17 @@ def expect_line(running: Running, said: Path, line: str, duty: Duty) -> None:
         time.sleep(0.05)
 
 
+def expect_ending(running: Running, said: Path, duty: Duty) -> int:
+    """Expect a job that was told to end to do so; its exit code."""
+    __tracebackhide__ = True
+    end = time.monotonic() + _PATIENCE
+    while (code := running.poll()) is None:
+        if time.monotonic() > end:
+            unmet(duty, f"an end within {_PATIENCE:g} s", f"it runs, and said {said.read_text()!r}")
+        time.sleep(0.05)
+    return code
+
+
 def expect_unsaid(ran: Ran, *words: str, duty: Duty) -> None:
     """Expect words to be absent from standard error and from the result."""
     __tracebackhide__ = True

@@ -19,6 +19,7 @@ from runcommit_core.testing.ends import TIMED_OUT
 from runcommit_core.testing.expectations import (
     expect,
     expect_end,
+    expect_ending,
     expect_equal,
     expect_line,
     expect_no_file,
@@ -98,7 +99,8 @@ class InterruptionContract:
         with started(bench, *job) as (running, said):
             expect_line(running, said, "started", _LIVE)
             running.send_signal(number)
-            ran = Ran(running.wait(60), "", said.read_text(), job)
+            code = expect_ending(running, said, _SIGNAL)
+        ran = Ran(code, "", said.read_text(), job)
         expect_end(ran, 128 + number, _SIGNAL)
         expect_equal("what still runs of the command", processes_with(mark), [], _ENDED)
         files = set(bench.folder.iterdir()) - folders - {said}
