@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -149,25 +148,3 @@ def small_base(folder: Path) -> Path:
     from runcommit_core.testing import bases
 
     return bases.write_layout(folder / "base", [bases.file_layer("a", b"a")]).path
-
-
-@pytest.mark.hosts("podman")
-def test_the_how_to_leads_to_a_green_contract(host: Host, shared_tmp: Path) -> None:
-    """Its files, written over those of ``backends new``; of the contract what engines differ in.
-
-    All of it takes two minutes with this simple backend.
-    """
-    made = call("runcommit_core", "backends", "new", "mine", shared_tmp / "it", site=shared_tmp)
-    assert made.returncode == 0, made.stderr
-    text = (Path(__file__).parent.parent / "docs/how-to/write-a-backend.md").read_text()
-    blocks = re.findall(r'^```python title="(.+?)"\n(.+?)^```', text, re.MULTILINE | re.DOTALL)
-    for name, code in blocks:
-        assert (shared_tmp / "it" / name).exists()
-        (shared_tmp / "it" / name).write_text(code)
-    assert len(blocks) == 2
-    install(shared_tmp / "it", shared_tmp)
-    env = {"PYTHONPATH": str(shared_tmp / "site")}
-    telling = "exactly or engines or memory or mounts or stops or transports or not_there"
-    pytest_words = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "tests", "-k", telling)
-    done = host.run(sys.executable, *pytest_words, check=False, cwd=shared_tmp / "it", env=env)
-    assert done.returncode == 0, done.stdout[-6000:]
