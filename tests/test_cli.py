@@ -10,9 +10,10 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from click.testing import CliRunner
 
 from runcommit_core import (
     ArchiveError,
@@ -25,10 +26,16 @@ from runcommit_core import (
     UsageError,
     process,
 )
+from runcommit_core.cli.commands import cli
 from runcommit_core.cli.main import InterruptedBySignalError, _run
 from runcommit_core.oci.base import open_base
 from tests import images
 from tests.terminals import terminal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import click
 
 TOP = Path(__file__).parent.parent
 LOWER = images.layer({"lower": b"lower"})
@@ -311,6 +318,19 @@ def test_help(verb: list[str], flag: str):
     assert done.returncode == 0
     assert done.output.startswith("Usage: ")
     assert done.errors == ""
+
+
+def verbs(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    yield path
+    for name, verb in getattr(command, "commands", {}).items():
+        yield from verbs(verb, (*path, name))
+
+
+def test_no_help_shows_what_is_meant_for_click():
+    for path in verbs(cli):
+        said = CliRunner().invoke(cli, [*path, "--help"]).output
+        assert said.startswith("Usage: ")
+        assert "\\b" not in said, path
 
 
 def test_help_of_run_tells_the_exit_codes():

@@ -29,13 +29,13 @@ _INDENT = 10
 def doctor(
     names: tuple[str, ...], engine_path: str | None, engine_flag: tuple[str, ...], as_json: bool
 ) -> None:
-    r"""Find out what is installed and works: look at machine and engines, then try a tiny job.
+    """Find out what is installed and works: look at machine and engines, then try a tiny job.
 
     The job leaves nothing behind.  Every problem comes with its cure.
 
     \b
     Exit codes: 0 a backend works (with -b: all that were named) · 4 none does
-    """
+    """  # noqa: D301 - click's own mark for lines to keep
     import json
     import logging
 

@@ -57,7 +57,7 @@ _PATH = click.Path(path_type=Path)
 def extract(
     verbose: int, quiet: bool, progress: str, json_output: bool, explain: bool, **given: Any
 ) -> None:
-    r"""Run commands on BASE and take files and directories out of the result.
+    """Run commands on BASE and take files and directories out of the result.
 
     Without an image and from any engine.  BASE and the commands are those of `run`; so are all
     options that say what runs and what of it counts.

@@ -43,14 +43,14 @@ def last(image: str, platform: str | None, output: Path | None) -> None:
 @click.option("--base", help="Tell added from changed by this image, which is below LAYER.")
 @as_json_option
 def show(name: str, base: str | None, as_json: bool) -> None:
-    r"""Show what is in LAYER, the largest first.
+    """Show what is in LAYER, the largest first.
 
     LAYER is a tar file, compressed or not, or an image (a directory, or with a prefix as the
     BASE of `run` has it) whose topmost layer is meant.
 
     \b
     + added    ~ changed    - removed    told apart by --base; without it, only removals are marked
-    """
+    """  # noqa: D301 - click's own mark for lines to keep
     from runcommit_core.layer.contents import read_contents
     from runcommit_core.layer.imagetree import with_image_tree
     from runcommit_core.layer.listing import list_changes
