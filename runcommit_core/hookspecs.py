@@ -50,7 +50,10 @@ class Backend(Protocol):
     def load(self, job: Job) -> Image:
         """Make the private copy of the base known to the engine, unless it is already.
 
-        The copy has the base's layers and ``job.transport.config``; it stays in the engine.
+        The copy has the base's layers and ``job.transport.config``; it stays in the engine.  The
+        answer is what ``run`` is given.  Raises EngineError when the engine does not take it, and
+        UsageError when nothing here runs programs of its platform
+        (``runcommit_core.check_emulation``).
         """
         ...
 
@@ -58,18 +61,29 @@ class Backend(Protocol):
     def run(self, job: Job, image: Image) -> Container:
         """Run ``job.argv`` to its end in a new container, its output going to ``job.console``.
 
-        Raises CommandError when the command fails, EngineError when the engine does.
+        The removal of the container is on ``job.containers`` before there is one.  Raises
+        CommandError when the command fails, CommandTimeoutError when it takes longer than
+        ``job.run.timeout`` seconds, EngineError when the engine fails.
         """
         ...
 
     @hookspec(firstresult=True)
     def commit(self, job: Job, container: Container) -> Image:
-        """Make an image of the container's file system."""
+        """Make an image of the container's file system.
+
+        Where ``save`` needs none, the answer says what stands for it: the container's name, or
+        ``upper``.  Raises EngineError.
+        """
         ...
 
     @hookspec(firstresult=True)
     def save(self, job: Job, image: Image) -> SavedImage:
-        """Bring the config and the new layers of an image out of the engine."""
+        """Bring the config and the new layers of an image out of the engine.
+
+        Layers come as uncompressed tars, which ``extract`` reads after this step: what they lie
+        in goes with the job, in ``job.folder`` or by ``job.cleanup``.  Raises EngineError, and
+        ArchiveError when what came is not what the engine said that it is.
+        """
         ...
 
 
@@ -93,7 +107,9 @@ class Pipeline(Backend, Protocol):
     def resolve(self, job: Job, reference: str) -> Image:
         """Find the image that the engine calls ``reference``, pulling it if it is not there.
 
-        Optional: a backend without it takes no ``engine:REF`` bases.
+        The answer has the name under which ``save`` finds it, and the engine's own id, which is
+        its key in the cache.  Optional: a backend without it takes no ``engine:REF`` bases.  Raises
+        EngineError when there is none.
         """
         ...
 
@@ -102,7 +118,7 @@ class Pipeline(Backend, Protocol):
         """Compare the finished container's root with ``job.base``; what differs is one raw layer.
 
         Optional: a backend without it cannot ``--verify``.  ``runcommit_core.save_root`` does it
-        for every engine that can show a root as a folder.
+        for every engine that can show a root as a folder.  Raises EngineError.
         """
         ...
 
@@ -121,8 +137,9 @@ class Pipeline(Backend, Protocol):
     def diagnose(self, engine: EngineOptions) -> Sequence[Finding]:
         """Look for what is wrong with the engine, or unusual, for ``runcommit doctor``.
 
-        Optional; called when ``describe`` has no problem to tell.  Must not change anything; the
-        job that is tried afterwards is no matter of this hook.
+        The findings are shown in this order.  Optional; called when ``describe`` has no problem
+        to tell.  Must not change anything; the job that is tried afterwards is no matter of this
+        hook.  What it raises becomes a warning.
         """
         ...
 
@@ -141,8 +158,9 @@ class Pipeline(Backend, Protocol):
         """Find what the jobs of these ids left in the engine, in the order of its removal.
 
         Each name that a job gives holds its id (``runcommit_core.made_by``).  The container's kind
-        is ``container``: without one there is none to keep on failure.  Optional: without
-        it ``runcommit prune`` finds what killed jobs left in files alone.
+        is ``container``: without one there is none to keep on failure.  Optional: without it
+        ``runcommit prune`` finds what killed jobs left in files alone.  Raises EngineError when
+        the engine cannot be asked; it is asked again by the next call.
         """
         ...
 
@@ -151,7 +169,7 @@ class Pipeline(Backend, Protocol):
         """Find the private copies of bases, by the names that ``load`` gave them.
 
         Their removal must fail while a container needs them.  Optional: without it ``runcommit
-        prune`` leaves them alone.
+        prune`` leaves them alone.  Raises EngineError when the engine cannot be asked.
         """
         ...
 
@@ -160,13 +178,18 @@ class Pipeline(Backend, Protocol):
         """Bring the image that ``job.transport`` serves into the engine and call it ``reference``.
 
         The name moves when the image is complete and not before; what bore it is not removed.
-        Optional: a backend without it cannot ``--load``.
+        The answer has the name as the engine completed it.  Optional: a backend without it cannot
+        ``--load``.  Raises EngineError.
         """
         ...
 
     @hookspec(firstresult=True)
     def extract(self, job: Job, saved: SavedImage) -> Layers:
-        """Write the canonical layer of what was saved to ``job.output``."""
+        """Write the canonical layer of what was saved to ``job.output``.
+
+        The answer is empty where nothing changed.  The core has this step; a plugin may take its
+        place.  Raises ArchiveError for layers that are not what the specification says.
+        """
         ...
 
     @hookspec

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def main() -> None:
-    """Run the command line and exit with the code that DESIGN and README list."""
+    """Run the command line and exit with the code that docs/reference/errors.md lists."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     sys.exit(_run())

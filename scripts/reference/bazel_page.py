@@ -1,25 +1,20 @@
-"""Print docs/reference/bazel.md, made from the documentation strings of the Starlark files.
-
-``scripts/bazel_docs.py > docs/reference/bazel.md``; a test tells when that was forgotten.
-"""
-# ruff: noqa: INP001  (a script, not a package)
+"""docs/reference/bazel.md: rules, attributes and flags, from the Starlark files' documentation."""
 
 from __future__ import annotations
 
 import ast
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-BAZEL = Path(__file__).parent.parent / "bazel"
+BAZEL = Path(__file__).parents[2] / "bazel"
 
 HEAD = """\
 # Bazel: rules, attributes, flags
 
-Made from the documentation strings by `scripts/bazel_docs.py`. How to use all this:
+Made from the documentation strings by `scripts/reference`. How to use all this:
 [RUN for rules_oci](../how-to/bazel.md).
 """
 
@@ -46,11 +41,6 @@ MNEMONICS = """\
 | `container_run_and_commit` | `RunCommitImage` | `RunAndCommit` |
 | `container_run_and_extract` | `RunCommitExtract` | `RunAndExtract` |
 """
-
-
-def main() -> None:
-    """Print the page."""
-    sys.stdout.write(page())
 
 
 def page() -> str:
@@ -130,7 +120,3 @@ def _joined(node: ast.expr) -> ast.expr:
 def _table(rows: list[tuple[str, str, str]]) -> str:
     lines = [f"| `{name}` | {kind} | {' '.join(doc.split())} |" for name, kind, doc in rows]
     return "\n".join(["| attribute | type | |", "|---|---|---|", *lines, ""])
-
-
-if __name__ == "__main__":
-    main()
