@@ -31,7 +31,7 @@ NOT_RUN = {
     "it is installed where the tests run": ["docs/tutorial/first-layer.md"],
     "what a test of the reader's says": ["docs/how-to/write-a-backend.md"],
     "a drawing": ["README.md"],
-    "this takes an hour; tests/test_benchmarks.py runs a small one": ["benchmarks/README.md"],
+    "this takes an hour": ["benchmarks/README.md"],
     "it takes half a minute; the tests have a small rootfs.tar instead": [
         "examples/bazel/README.md"
     ],

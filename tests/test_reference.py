@@ -36,7 +36,7 @@ def test_every_attribute_of_bazel_rules_is_told(made: Path):
     assert "|  |\n" not in (made / "bazel.md").read_text()
 
 
-def test_every_hook_verb_option_and_error_is_there(made: Path):
+def test_every_hook_verb_option_variable_and_error_is_there(made: Path):
     pages = {name: (made / name).read_text() for name in PAGES}
     hooks = {name for name in dir(Pipeline) if not name.startswith("_")}
     assert set(re.findall(r"^## (\w+)$", pages["hooks.md"], re.MULTILINE)) >= hooks
@@ -45,6 +45,12 @@ def test_every_hook_verb_option_and_error_is_there(made: Path):
     for option in cli.commands["run"].params:
         if option.param_type_name == "option":
             assert f"`{option.opts[-1]}" in pages["cli.md"]
+    files = {*(TOP / "runcommit_core").rglob("*.py")} - {
+        *TOP.glob("runcommit_core/testing/**/*.py")
+    }
+    sources = "".join(path.read_text() for path in files)
+    for variable in set(re.findall(r'"(RUNCOMMIT_[A-Z_]+)"', sources)):
+        assert f"| `{variable}` |" in pages["cli.md"]
     for error in RuncommitError.__subclasses__():
         if error.__module__.startswith("runcommit_core"):
             assert re.search(

@@ -20,9 +20,22 @@ HEAD = f"""\
 
 {MADE}
 Results go to standard output and nothing else does. [Exit codes](errors.md) are the same for all
-verbs. What the options of a run mean in detail: [run](run-options.md), [outputs](outputs.md),
+verbs, and all have `-h` and `--help`; `runcommit --version` tells the version.
+What the options of a run mean in detail: [run](run-options.md), [outputs](outputs.md),
 [config](config-edits.md), [cache](cache.md), [progress](progress.md).
 """
+
+VARIABLES = {
+    "RUNCOMMIT_BACKEND": "the backend, where `-b` does not name one",
+    "RUNCOMMIT_CACHE": "as `--cache`: `always`, `hermetic` or `off`",
+    "RUNCOMMIT_CACHE_DIR": "the folder of [the cache](cache.md), of the indexes of bases, of cache "
+    "mounts and of what `prune` knows; else `$XDG_CACHE_HOME/runcommit`",
+    "RUNCOMMIT_CACHE_SIZE": "how large the results in it may be, such as `10g`",
+    "RUNCOMMIT_CACHE_STORE": "as `--cache-store`",
+    "SOURCE_DATE_EPOCH": "as `--source-date-epoch`",
+    "TMPDIR": "where jobs keep their files; else `/var/tmp`",
+}
+"""Beside those of the engines, which hold as they do without runcommit."""
 
 GROUPS = {
     "What runs": options.commands,
@@ -45,6 +58,8 @@ def page() -> str:
     for title, group in GROUPS.items():
         rows = map(_row, _options_of(group))
         parts.append(f"### {title}\n\n{table(('option', '', 'default'), rows)}")
+    rows = ((code(name), told) for name, told in VARIABLES.items())
+    parts += ["## Variables\n", table(("variable", ""), rows)]
     return "\n".join(parts)
 
 
