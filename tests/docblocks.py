@@ -25,18 +25,22 @@ if TYPE_CHECKING:
 TOP = Path(__file__).parent.parent
 _LIST = ("git", "ls-files", "--cached", "--others", "--exclude-standard", "*.md")
 _NOTE = re.compile(r"<!-- (varies|not run|run by): (.*?) -->\s*", re.DOTALL)
-_TITLE = re.compile(r'title="(.+?)"')
+_ATTRIBUTE = re.compile(r'(\w+)="(.+?)"')
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A block, with what is said about it: the language, the file it is, the comment above it."""
+    """A block, with what is said about it: in its first line, and in the comment above it.
+
+    ``title`` is the file that it is, ``schema`` the one of docs/reference that it keeps to.
+    """
 
     page: str
     line: int
     language: str
     text: str
     title: str = ""
+    schema: str = ""
     varies: tuple[str, ...] = ()
     not_run: str = ""
     run_by: str = ""
@@ -65,14 +69,15 @@ def blocks(page: str, text: str) -> list[Block]:
         if token.type == "fence" and token.map and not token.info.startswith("{"):
             comment = above.content if above and above.type == "html_block" else ""
             notes = dict(_NOTE.findall(comment))
-            title = _TITLE.search(token.info)
+            attributes = dict(_ATTRIBUTE.findall(token.info))
             found.append(
                 Block(
                     page=page,
                     line=token.map[0] + 1,
                     language=token.info.partition(" ")[0],
                     text=token.content,
-                    title=title[1] if title else "",
+                    title=attributes.get("title", ""),
+                    schema=attributes.get("schema", ""),
                     varies=tuple(notes.get("varies", "").split()),
                     not_run=" ".join(notes.get("not run", "").split()),
                     run_by=notes.get("run by", ""),

@@ -8,7 +8,9 @@ import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from tests.docblocks import commands, dialogue, shows
+import jsonschema
+
+from tests.docblocks import TOP, commands, dialogue, shows
 
 if TYPE_CHECKING:
     from tests.docblocks import Block
@@ -79,7 +81,9 @@ class Desk:
             path = Path(self.call("pwd")[0].strip()) / block.title
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(block.text)
-        else:
+        if block.language in READERS:
+            READERS[block.language](block)
+        elif not block.title:
             RUNNERS[block.language](self, block)
 
 
@@ -102,10 +106,16 @@ def _python(desk: Desk, block: Block) -> None:
     assert code == 0, f"{block.place}: {output}"
 
 
-RUNNERS = {
-    "sh": _shell,
-    "console": _console,
-    "python": _python,
-    "json": lambda _, block: json.loads(block.text),
-    "toml": lambda _, block: tomllib.loads(block.text),
-}
+def _json(block: Block) -> None:
+    document = json.loads(block.text)
+    if block.schema:
+        schema = json.loads((TOP / "docs/reference" / block.schema).read_bytes())
+        jsonschema.validate(document, schema, jsonschema.Draft202012Validator)
+
+
+def _toml(block: Block) -> None:
+    tomllib.loads(block.text)
+
+
+RUNNERS = {"sh": _shell, "console": _console, "python": _python}
+READERS = {"json": _json, "toml": _toml}

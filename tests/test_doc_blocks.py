@@ -9,19 +9,20 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.docblocks import TOP, blocks, dialogue, pages, shows
-from tests.docdesk import RUNNERS, Desk
+from tests.docdesk import READERS, RUNNERS, Desk
 from tests.docfolder import furnish
 from tests.hosts import SPECS, Host
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+TRIED = {*RUNNERS, *READERS}
 BLOCKS = {page: blocks(page, (TOP / page).read_text()) for page in pages()}
 ALL = [block for found in BLOCKS.values() for block in found]
 RUN = {
     page: on_the_spot
     for page, found in BLOCKS.items()
-    if (on_the_spot := [block for block in found if block.here and block.language in RUNNERS])
+    if (on_the_spot := [block for block in found if block.here and block.language in TRIED])
 }
 BAZEL = "starlark"
 """tests/test_bazel_blocks.py has these."""
@@ -72,7 +73,7 @@ def test_what_another_test_runs_is_named_there():
 
 
 def test_no_block_is_without_a_runner():
-    known = {*RUNNERS, BAZEL}
+    known = TRIED | {BAZEL}
     strange = [block.place for block in ALL if block.here and block.language not in known]
     assert strange == [], f"of another language than {sorted(known)}, and no comment says why"
 

@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import jsonschema
 import pytest
 
 from runcommit_core import UsageError, run_commit, userenv
@@ -66,6 +67,29 @@ def refused(folder: Path, job: object) -> str:
 def test_a_wrong_file_is_refused_by_name_and_key(tmp_path: Path, job: object, words: str):
     assert words in (message := refused(tmp_path, job))
     assert "job.json" in message or "docker_run_flags" in message
+
+
+@pytest.mark.parametrize(
+    ("job", "valid"),
+    [
+        ({"base": "b", "commands": ["true"], "timeout": 3, "env": {"A": "1"}, "image": "i"}, True),
+        ({"base": "b", "mtime": "set", "network": None, "exclude": "*.bak"}, True),
+        ({"base": "b", "colour": "red"}, False),
+        ({"commands": ["true"]}, False),
+        ({"base": "b", "env": {"A": 1}}, False),
+        ({"base": "b", "always_layer": 1}, False),
+        ({"base": "b", "argv": "true"}, False),
+        ({"base": "b", "mtime": "never"}, False),
+    ],
+)
+def test_the_schema_takes_what_the_reader_takes(tmp_path: Path, job: object, valid: bool):
+    schema = json.loads(PAGE.with_name("job.schema.json").read_bytes())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    assert jsonschema.Draft202012Validator(schema).is_valid(job) is valid
+    if valid:
+        read(tmp_path, job)
+    else:
+        refused(tmp_path, job)
 
 
 def test_a_missing_file_is_refused(tmp_path: Path):

@@ -15,7 +15,7 @@ from runcommit_core.hookspecs import Pipeline
 
 TOP = Path(__file__).parent.parent
 REFERENCE = TOP / "docs/reference"
-PAGES = ["bazel.md", "cli.md", "errors.md", "hooks.md", "schemas.md"]
+PAGES = ["bazel.md", "cli.md", "errors.md", "hooks.md", "job.schema.json", "schemas.md"]
 
 
 @pytest.fixture(scope="module")

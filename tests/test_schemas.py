@@ -1,6 +1,7 @@
 """What ``--json`` prints is what the schemas beside the documentation say.
 
-The report's is checked in test_report.py, the events' in test_progress.py.
+The report's is checked in test_report.py, the events' in test_progress.py, that of job files in
+test_job_file.py.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from runcommit_core.testing import bases
 
 REFERENCE = Path(__file__).parent.parent / "docs/reference"
 SCRATCH = "runcommit_core.testing.scratch"
-ELSEWHERE = {"metadata", "progress"}
+ELSEWHERE = {"metadata", "progress", "job"}
 CASES = {
     "backends": ["backends", "--json", "-b", SCRATCH],
     "cache": ["cache", "show", "--json"],

@@ -12,10 +12,13 @@ import bazel_page
 import cli_page
 import errors_page
 import hooks_page
+import job_schema
 import schemas_page
 
 REFERENCE = Path(__file__).parents[2] / "docs/reference"
 PAGES = {
+    # the page about schemas reads this one as well
+    "job.schema.json": job_schema.schema,
     "bazel.md": bazel_page.page,
     "cli.md": cli_page.page,
     "errors.md": errors_page.page,

@@ -17,7 +17,8 @@ HEAD = f"""\
 # JSON documents
 
 {MADE}
-Each has a JSON Schema (2020-12) beside this page, and the tests hold the documents to it. Later
+Each has a JSON Schema (2020-12) beside this page, and the tests hold the documents to it. All but
+[job files](job-file.md) are what runcommit writes. Later
 versions may add members, which are to be passed over; what a member means does not change within a
 `schema_version`. `[]` stands for each item of an array, `*` for any name.
 """
