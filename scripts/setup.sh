@@ -4,6 +4,7 @@
 packages=(
   podman buildah docker.io skopeo umoci runc crun
   fuse-overlayfs slirp4netns uidmap netavark aardvark-dns catatonit iptables nftables iproute2
+  openssh-server openssh-client
   busybox-static debootstrap docker-registry libfaketime patchelf python3-venv rpm git ca-certificates
 )
 # Debian 13 split the client from the daemon.
