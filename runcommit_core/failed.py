@@ -72,17 +72,17 @@ class _Helper:
     @contextlib.contextmanager
     def watching(self, job: Job) -> Iterator[Job]:
         """A job whose container has a stack of undos for itself."""
-        containers = job.cleanup.enter_context(contextlib.ExitStack())
-        watched = dataclasses.replace(job, containers=containers)
-        try:
-            yield watched
-        except RuncommitError as error:
-            if self._exists(watched):
-                if self._opens:
-                    self._open(watched, error)
-                if self._keeps:
-                    self._keep(watched, error)
-            raise
+        with contextlib.ExitStack() as containers:
+            watched = dataclasses.replace(job, containers=containers)
+            try:
+                yield watched
+            except RuncommitError as error:
+                if self._exists(watched):
+                    if self._opens:
+                        self._open(watched, error)
+                    if self._keeps:
+                        self._keep(watched, error)
+                raise
 
     def _exists(self, job: Job) -> bool:
         """Whether the job got as far as to have a container."""

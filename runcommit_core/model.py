@@ -125,8 +125,8 @@ class Job:
     layers within reach; ``folder`` is private to the job and removed with it; ``output`` is where
     the layer goes (in ``folder`` where the user wants none); ``console`` takes what the command
     says, ``progress`` the events; whoever creates something pushes its undo on ``cleanup``,
-    or, for the container that the command runs in, on ``containers``.  The private copy
-    of the base stays in the engine unless ``keep_base`` is false.
+    or, for the container that the command runs in, on ``containers``, which unwinds first.  The
+    private copy of the base stays in the engine unless ``keep_base`` is false.
     """
 
     id: str

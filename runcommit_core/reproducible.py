@@ -58,6 +58,7 @@ def _once_more(job: Job, cleanup: contextlib.ExitStack) -> Job:
         output=folder / "layer.tar",
         console=_silent,
         cleanup=cleanup,
+        containers=cleanup,
     )
     return rebase(renamed, job.base, locate=job.locate, epoch=job.layer.epoch)
 
