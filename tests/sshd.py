@@ -73,7 +73,7 @@ def sshd(folder: Path, user: str, *settings: str) -> Iterator[Sshd]:
     ``settings`` are lines of sshd_config.  The folder must not exist yet.
     """
     folder.mkdir(mode=0o755)
-    port = _free_port()
+    port = free_port()
     for name in ("host", "identity"):
         keygen = ("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name)
         subprocess.run(keygen, check=True, stdin=subprocess.DEVNULL)
@@ -136,7 +136,8 @@ def _listens(port: int) -> bool:
         return tried.connect_ex(("127.0.0.1", port)) == 0
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port on 127.0.0.1 that nobody listens on."""
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         return int(found.getsockname()[1])

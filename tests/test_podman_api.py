@@ -5,9 +5,16 @@ What needs an engine stands in the contract, and here for a service that runs al
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
+import pwd
+import re
+import socket
+import subprocess
+import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,9 +24,11 @@ from runcommit_core import EngineOptions, UsageError
 from runcommit_core.plugins import installed
 from runcommit_podman_api.address import Address, address_of
 from runcommit_podman_api.creation import read_flags
+from tests.hosts import session
+from tests.sshd import free_port, sshd
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
     from tests.bases import Base
     from tests.hosts import Host
@@ -76,8 +85,25 @@ def test_connections_come_from_both_of_podmans_files(
 def test_a_running_service_takes_no_flags_of_the_program():
     with pytest.raises(UsageError, match="--root"):
         address_of(flags("--url", "unix:///s", "--root", "/x"))
-    with pytest.raises(UsageError, match="no address"):
-        address_of(flags("--url", "carrier-pigeon://loft"))
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("carrier-pigeon://loft", "tcp://host", "unix://host/path"),
+        *("ssh:///path", "ssh://host:port/path", "host"),
+    ],
+)
+def test_what_is_no_address_is_refused(address: str):
+    with pytest.raises(UsageError, match="no address") as caught:
+        address_of(flags("--url", address))
+    assert "tcp://HOST:PORT" in caught.value.tip
+
+
+def test_a_password_in_an_address_is_refused_and_not_shown():
+    with pytest.raises(UsageError, match="password") as caught:
+        address_of(flags("--url", "ssh://me:s3cret@there/s"))
+    assert "s3cret" not in f"{caught.value}{caught.value.tip}"
 
 
 def test_flags_of_run_have_their_places_or_are_refused():
@@ -103,27 +129,180 @@ def test_it_is_tried_last_and_tells_how_to_install_it(monkeypatch: pytest.Monkey
     assert "pip install runcommit[podman-api]" in backend.describe(EngineOptions()).problem
 
 
-@pytest.mark.hosts(backend="podman-api")
-def test_a_service_that_runs_already_serves(host: Host, shared_tmp: Path, busybox_base: Base):
-    """By its address, with either transport, and by a connection; it stays afterwards."""
-    address = f"unix://{shared_tmp}/s"
-    job = ("run", "--no-cache", "--network=none", busybox_base.ref, "-c", "echo new > /data/added")
-    own = host.runcommit(*job).stdout
-    with host.popen("podman", "system", "service", "--time=0", address) as service:
+@contextlib.contextmanager
+def service(host: Host, address: str) -> Iterator[subprocess.Popen[bytes]]:
+    """The host's own podman as a service, which listens when the block begins."""
+    kind, _, place = address.partition("://")
+    with host.popen("podman", "system", "service", "--time=0", address) as running:
         try:
-            while not (shared_tmp / "s").exists():
-                assert service.poll() is None
+            while not listens(kind, place):
+                assert running.poll() is None
                 time.sleep(0.02)
-            env = {"CONTAINER_HOST": address}
-            assert host.runcommit(*job, env=env).stdout == own
-            archive = host.runcommit(*job, "--transport", "archive", env=env)
-            assert archive.stdout == own
-            assert "podman-api" in host.runcommit("backends", env=env).stdout
-            refused = host.runcommit(*job, "--run-flag=--gpus=all", env=env, check=False)
-            assert (refused.returncode, "--gpus" in refused.stderr) == (2, True)
-            assert service.poll() is None
+            yield running
         finally:
-            service.terminate()
+            running.terminate()
+
+
+def listens(kind: str, place: str) -> bool:
+    with socket.socket(socket.AF_INET if kind == "tcp" else socket.AF_UNIX) as probe:
+        try:
+            name, _, port = place.partition(":")
+            probe.connect((name, int(port)) if port else place)
+        except OSError:
+            return False
+    return True
+
+
+@pytest.fixture
+def job(host: Host, busybox_base: Base) -> tuple[str, ...]:
+    del host
+    command = ("-c", "echo new > /data/added; chown 7:7 /data/added; rm /data/kept")
+    return ("run", "--no-cache", "--network=none", busybox_base.ref, *command)
+
+
+CONNECTION = """
+[engine.service_destinations.there]
+uri = "{url}"
+identity = "{key}"
+"""
+EACH = pytest.mark.hosts(backend="podman-api")
+
+
+@EACH
+def test_a_service_that_runs_already_serves(
+    host: Host, shared_tmp: Path, job: tuple[str, ...]
+) -> None:
+    """By its address, with either transport; it stays afterwards."""
+    own = host.runcommit(*job).stdout
+    env = {"CONTAINER_HOST": f"unix://{shared_tmp}/s"}
+    with service(host, env["CONTAINER_HOST"]) as running:
+        assert host.runcommit(*job, env=env).stdout == own
+        archive = host.runcommit(*job, "--transport", "archive", env=env)
+        assert archive.stdout == own
+        assert "podman-api" in host.runcommit("backends", env=env).stdout
+        refused = host.runcommit(*job, "--run-flag=--gpus=all", env=env, check=False)
+        assert (refused.returncode, "--gpus" in refused.stderr) == (2, True)
+        assert running.poll() is None
     gone = host.runcommit(*job, env=env, check=False)
     assert gone.returncode == 4, gone.stderr
     assert "podman's service failed to answer" in gone.stderr
+    assert "podman.socket" in gone.stderr
+
+
+@pytest.mark.hosts("podman-api")
+def test_a_service_on_tcp_serves(host: Host, job: tuple[str, ...]) -> None:
+    env = {"CONTAINER_HOST": f"tcp://127.0.0.1:{free_port()}"}
+    with service(host, env["CONTAINER_HOST"]):
+        found = host.runcommit(*job, env=env)
+        assert found.stdout == host.runcommit(*job).stdout
+        told = host.runcommit("doctor", "-b", "podman-api", env=env).stdout
+    assert "archives unless it shares this machine's loopback" in " ".join(told.split())
+
+
+@pytest.mark.hosts("podman-api")
+def test_root_takes_no_owners_from_the_store_of_another_user(
+    host: Host, shared_tmp: Path, job: tuple[str, ...]
+) -> None:
+    """A rootless store's files have other ids outside, and root could read them."""
+    user = session().hosts["podman-api-rootless"]
+    own = host.runcommit(*job).stdout
+    address = f"unix://{shared_tmp}/s"
+    with service(user, address):
+        env = {"CONTAINER_HOST": address}
+        assert host.runcommit(*job, env=env).stdout == own
+        verified = host.runcommit(*job, "--verify", env=env, check=False)
+    assert verified.returncode == 2
+    assert "another user's" in verified.stderr
+    assert not user.leftovers()
+
+
+@EACH
+def test_a_service_behind_ssh_serves(host: Host, shared_tmp: Path, job: tuple[str, ...]) -> None:
+    """By its address, and by the name of a connection; podman 4.3 cannot add one with a path."""
+    own = host.runcommit(*job).stdout
+    settings = shared_tmp / "containers.conf"
+    settings.write_text(Path(host.env["CONTAINERS_CONF"]).read_text())
+    settings.chmod(0o666)
+    with service(host, f"unix://{shared_tmp}/s"), sshd(shared_tmp / "ssh", user_of(host)) as server:
+        env = {"CONTAINER_HOST": server.url(f"{shared_tmp}/s"), "PATH": server.path}
+        assert host.runcommit(*job, env=env).stdout == own
+        bind = ("--mount", f"type=bind,source={shared_tmp},target=/m")
+        refused = host.runcommit(*job, *bind, env=env, check=False)
+        assert (refused.returncode, "another machine" in refused.stderr) == (2, True)
+        named = {"PATH": server.path, "CONTAINERS_CONF": str(settings)}
+        with settings.open("a") as file:
+            file.write(CONNECTION.format(url=env["CONTAINER_HOST"], key=server.identity))
+        by_name = ("--engine-flag=--connection=there",)
+        assert host.runcommit(*job, *by_name, env=named).stdout == own
+        by_variable = {**named, "CONTAINER_CONNECTION": "there"}
+        assert "base" in host.runcommit("prune", "--bases", "--dry-run", env=by_variable).stdout
+        # nothing of ours waits there
+        assert not tunnels(shared_tmp)
+
+
+def tunnels(folder: Path) -> list[str]:
+    """The command lines of clients of ssh that lead to a socket in ``folder``."""
+    lines = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            lines.append(path.read_bytes().replace(b"\0", b" ").decode())
+    return [line for line in lines if line.startswith("ssh ") and str(folder) in line]
+
+
+WRONG = {
+    "unknown-host": ("Host key verification failed", "asks, once by hand"),
+    "other-key": ("Permission denied", "ssh-agent"),
+    "no-service": ("open failed", "podman.socket"),
+    "no-server": ("Connection refused", "look at host and port"),
+    "not-ssh": ("kex_exchange_identification|Connection reset|Connection closed", "podman info"),
+}
+
+
+@pytest.mark.hosts("podman-api")
+def test_what_is_wrong_behind_ssh_is_told_at_once(
+    host: Host, shared_tmp: Path, job: tuple[str, ...]
+) -> None:
+    with sshd(shared_tmp / "ssh", "root") as server, deaf() as mute:
+        empty, other = shared_tmp / "empty", shared_tmp / "other"
+        empty.touch()
+        keygen = ("ssh-keygen", "-q", "-t", "ed25519", "-N", "secret", "-f", str(other))
+        subprocess.run(keygen, check=True, stdin=subprocess.DEVNULL)
+        good = server.config.read_text()
+        ways = {
+            "unknown-host": (good.replace(str(server.known_hosts), str(empty)), server.port),
+            "other-key": (good.replace(str(server.identity), str(other)), server.port),
+            "no-service": (good, server.port),
+            "no-server": (good, free_port()),
+            "not-ssh": (good, mute),
+        }
+        for name, (config, port) in ways.items():
+            server.config.write_text(config)
+            address = f"ssh://root@127.0.0.1:{port}{shared_tmp}/none"
+            env = {"CONTAINER_HOST": address, "PATH": server.path}
+            done = host.runcommit(*job, env=env, check=False, timeout=40)
+            words, cure = WRONG[name]
+            assert done.returncode == 4, (name, done.stderr)
+            assert address in done.stderr, name
+            assert re.search(words, done.stderr), (name, done.stderr)
+            assert cure in done.stderr, (name, done.stderr)
+            assert "Traceback" not in done.stderr
+
+
+@contextlib.contextmanager
+def deaf() -> Iterator[int]:
+    """The port of a server that closes each connection without a word."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    server.accept()[0].close()
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield int(server.getsockname()[1])
+        server.shutdown(socket.SHUT_RDWR)
+
+
+def user_of(host: Host) -> str:
+    found = [word for word in host.launcher if word.startswith("--reuid=")]
+    return pwd.getpwuid(int(found[0].partition("=")[2])).pw_name if found else "root"

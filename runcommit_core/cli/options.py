@@ -51,8 +51,8 @@ choice = _group(
     click.option(
         "-b", "--backend", default="auto", envvar="RUNCOMMIT_BACKEND", show_envvar=True,
         show_default=True, metavar="NAME", shell_complete=completion.backend_names,
-        help="docker, podman, buildah, an installed one, or package.module[:object].  auto takes "
-        "the first that is usable, in the order of `runcommit backends`.",
+        help="docker, podman, buildah, podman-api, an installed one, or package.module[:object].  "
+        "auto takes the first that is usable, in the order of `runcommit backends`.",
     ),
     click.option(
         "-p", "--plugin", "plugins", multiple=True, metavar="NAME",

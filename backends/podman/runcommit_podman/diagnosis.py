@@ -12,36 +12,39 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 OLDEST = (4, 0)
+OWN = Finding("ok", "service", "none is needed: podman runs containers itself")
+ELSEWHERE = Finding(
+    "warning",
+    "service",
+    "podman talks to a service elsewhere: images go as archives unless it shares this machine's"
+    " loopback, and no file of this machine can be mounted",
+    "run where the containers are: unset CONTAINER_HOST and CONTAINER_CONNECTION",
+)
 
 
 def findings(program: Sequence[str]) -> list[Finding]:
     """Ask ``podman info``, which knows all of it."""
     info = json.loads(process.output(*program, "info", "--format", "json"))
-    return judged(info, remote=bool(info["host"].get("serviceIsRemote")))
+    remote = bool(info["host"].get("serviceIsRemote"))
+    return judged(info, ELSEWHERE if remote else OWN, here=not remote)
 
 
-def judged(info: dict[str, Any], *, remote: bool) -> list[Finding]:
-    """What there is to say of the answer to ``info``, of a podman here or elsewhere."""
+def judged(info: dict[str, Any], service: Finding, *, here: bool) -> list[Finding]:
+    """What there is to say of the answer to ``info``, of a podman here or elsewhere.
+
+    ``service`` is what there is to say of the way to it.
+    """
     host, store = info["host"], info["store"]
     return [
         version_finding("podman", info["version"]["Version"], OLDEST),
-        _remote(remote=remote),
+        service,
         _storage(store, rootless=host["security"]["rootless"]),
         _runtime(host),
     ] + [
         space_finding("store space", path)
         for path in (store["graphRoot"],)
-        if not remote or Path(path).is_dir()
+        if here or Path(path).is_dir()
     ]
-
-
-def _remote(*, remote: bool) -> Finding:
-    if remote:
-        return Finding(
-            "warning", "service", "podman talks to a service elsewhere: images go as archives",
-            "run where the containers are: unset CONTAINER_HOST and CONTAINER_CONNECTION",
-        )  # fmt: skip
-    return Finding("ok", "service", "none is needed: podman runs containers itself")
 
 
 def _storage(store: dict[str, Any], *, rootless: bool) -> Finding:

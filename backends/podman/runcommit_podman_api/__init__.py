@@ -8,7 +8,6 @@ import io
 import os
 from contextlib import closing, contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import runcommit_podman
@@ -17,8 +16,10 @@ from runcommit_core import (
     EngineError,
     EngineInfo,
     EngineOptions,
+    Finding,
     Image,
     Job,
+    Lack,
     RuncommitError,
     SavedImage,
     UsageError,
@@ -34,9 +35,10 @@ from runcommit_podman_api.address import address_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from typing import BinaryIO
+    from typing import Any, BinaryIO
 
-    from runcommit_core import Finding, Lack, Leftover, RunOptions
+    from runcommit_core import Leftover, RunOptions
+    from runcommit_podman_api.address import Address
     from runcommit_podman_api.service import Service
 
 NAME = "podman-api"
@@ -76,7 +78,8 @@ def lacks(engine: EngineOptions, run: RunOptions) -> list[Lack]:
     address = address_of(engine)
     if address is None:
         return lacking(engine, run)
-    return [] if address.here else [mounts_elsewhere(address.url, run)]
+    elsewhere = [] if address.here else [mounts_elsewhere(address.url, run)]
+    return [*elsewhere, *_unreadable_root(address)]
 
 
 @hookimpl
@@ -85,7 +88,7 @@ def load(job: Job) -> Image:
     from runcommit_podman_api import images
 
     service, name = _service(job), job.transport.name
-    if service.address is None:
+    if service.here:
         check_emulation(job.run.platform, job.folder)
     if images.layers_of(service, name) != job.transport.diff_ids:
         if not job.keep_base:
@@ -172,22 +175,22 @@ def deliver(job: Job, reference: str) -> Image:
 @hookimpl
 def root(job: Job, container: Container) -> SavedImage:
     """Compare the container's root with the base; a service of the job's own shares its store."""
-    from runcommit_podman_api.asking import told
+    from runcommit_podman_api.asking import info
+    from runcommit_podman_api.images import mounted
 
     service = _service(job)
     if service.address is None:
         return runcommit_podman.root(job, container)
-    with told("mount the container"):
-        answer = service.client.api.post(f"/containers/{container.name}/mount")
-        answer.raise_for_status()
-    path = str(answer.json())
-    if os.geteuid() or not Path(path).is_dir():
+    readable = os.geteuid() == 0 and _is_ours(service, info(service.client))
+    path = mounted(service, container.name) if readable else None
+    # what is mounted for other processes alone looks empty
+    if path is None or not path.is_dir() or not any(path.iterdir()):
         raise UsageError(
             "the container's root cannot be read: the service's store is another user's, or on"
             " another machine",
-            tip="use podman's own overlay storage there, or run as root beside the service",
+            tip="use podman's own overlay storage there, or run as root beside root's service",
         )
-    return save_root(job, ("echo", path))
+    return save_root(job, ("echo", str(path)))
 
 
 @hookimpl
@@ -230,15 +233,25 @@ def base_copies(engine: EngineOptions) -> list[Leftover]:
 @hookimpl
 def diagnose(engine: EngineOptions) -> list[Finding]:
     """Look at the service, else at what one of a job's own would have."""
-    if address_of(engine) is None:
+    if (address := address_of(engine)) is None:
         return runcommit_podman.diagnose(engine)
-    from runcommit_podman.diagnosis import judged
+    from runcommit_podman.diagnosis import ELSEWHERE, judged
     from runcommit_podman_api.asking import info
     from runcommit_podman_api.service import service_for
 
+    near = Finding("ok", "service", f"one that runs already, at {address.url}")
     with service_for(engine) as service:
-        here = service.address is not None and service.address.here
-        return judged(info(service.client), remote=not here)
+        return judged(info(service.client), near if service.here else ELSEWHERE, here=service.here)
+
+
+def _unreadable_root(address: Address) -> Iterator[Lack]:
+    if not address.here or os.geteuid():
+        yield Lack(
+            "verify",
+            f"the root of a container of podman's service at {address.url} can be read by root"
+            " alone, beside the service",
+            "leave --verify out, or let the job start a service of its own",
+        )
 
 
 def _installed() -> bool:
@@ -265,13 +278,20 @@ def _store(service: Service, container: Container) -> Store:
 
     with told("inspect the container"):
         facts = service.client.containers.get(container.name).attrs
-    return store_from(
+    described = info(service.client)
+    store = store_from(
         facts["GraphDriver"]["Name"],
         facts["GraphDriver"]["Data"],
         mapped=facts["HostConfig"].get("IDMappings"),
         said="",
-        ask=lambda: info(service.client)["store"]["graphStatus"],
+        ask=lambda: described["store"]["graphStatus"],
     )
+    return store if _is_ours(service, described) else replace(store, upper="")
+
+
+def _is_ours(service: Service, described: dict[str, Any]) -> bool:
+    """Whether root here sees the store's files as containers do, which have no ids of their own."""
+    return service.here and not described["host"]["security"]["rootless"]
 
 
 @contextmanager

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING
+from urllib.parse import SplitResult, urlsplit
 
 from runcommit_core import EngineOptions, UsageError
+from runcommit_podman_api.connections import connection
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable
 
 _FLAGS = {"--url": "url", "--connection": "connection", "-c": "connection", "--identity": "key"}
-_SCHEMES = ("unix", "tcp", "ssh")
-_FILES = ("PODMAN_CONNECTIONS_CONF", "CONTAINERS_CONF")
+_SCHEMES: dict[str, Callable[[SplitResult], object]] = {
+    "unix": lambda parts: parts.path and not parts.netloc,
+    "tcp": lambda parts: parts.hostname and parts.port,
+    "ssh": lambda parts: parts.hostname and (parts.port or True),
+}
+"""By scheme: what an address of it must have; a port that is no number is a ValueError."""
+
+_FORMS = "unix:///PATH, tcp://HOST:PORT or ssh://[USER@]HOST[:PORT][/PATH]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,18 +36,25 @@ class Address:
         """Whether its containers surely have the files of this machine."""
         return self.url.startswith("unix:")
 
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """What makes the program podman a client of this service."""
+        key = (f"--identity={self.identity}",) if self.identity else ()
+        return ("--remote", f"--url={self.url}", *key)
+
 
 def address_of(engine: EngineOptions) -> Address | None:
     """The service that flags or variables name, in the order of podman's own command line.
 
-    Raises UsageError for a name that stands for nothing, and for flags that only a program has.
+    Raises UsageError for a name that stands for nothing, for an address that is none, and for
+    flags that only a program has.
     """
     given = _given(engine)
     url, name = given.get("url", ""), given.get("connection", "")
     if not url and not name:
         url = os.environ.get("CONTAINER_HOST", "")
         name = "" if url else os.environ.get("CONTAINER_CONNECTION", "")
-    if not url and not name:
+    if not url and not name and "default" not in given:
         return None
     if others := given.get("others"):
         raise UsageError(
@@ -48,15 +62,12 @@ def address_of(engine: EngineOptions) -> Address | None:
             tip="leave it out, or leave --url, --connection, CONTAINER_HOST and"
             " CONTAINER_CONNECTION out",
         )
-    found = _connection(name) if name else Address(url)
-    scheme = urlsplit(found.url).scheme
-    if scheme not in _SCHEMES:
-        raise UsageError(
-            f"podman's service {found.url!r} has no address that is known here",
-            tip=f"write it as {', '.join(f'{known}://…' for known in _SCHEMES)}",
-        )
-    key = given.get("key") or found.identity or os.environ.get("CONTAINER_SSHKEY", "")
-    return Address(found.url, key)
+    key = given.get("key", "")
+    if not url:
+        found = connection(name)
+        url, key = found.url, key or found.identity
+    _check(url)
+    return Address(url, key or os.environ.get("CONTAINER_SSHKEY", ""))
 
 
 def _given(engine: EngineOptions) -> dict[str, str]:
@@ -66,31 +77,29 @@ def _given(engine: EngineOptions) -> dict[str, str]:
         flag, separator, value = word.partition("=")
         if flag in _FLAGS:
             given[_FLAGS[flag]] = value if separator else next(words, "")
-        elif flag != "--remote" and not flag.startswith("--log-level"):
+        elif word in ("--remote", "-r"):
+            given["default"] = word
+        elif flag != "--log-level":
             given.setdefault("others", word)
+        elif not separator:
+            next(words, "")
     return given
 
 
-def _connection(name: str) -> Address:
-    known = dict(_connections())
-    if name not in known:
+def _check(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        complete = parts.scheme in _SCHEMES and _SCHEMES[parts.scheme](parts)
+        password = parts.password
+    except ValueError:
+        complete, password = False, None
+    if password:
         raise UsageError(
-            f"podman knows no connection {name!r}; it knows {', '.join(sorted(known)) or 'none'}",
-            tip="`podman system connection list` shows them, `… add` makes one",
+            "the address of podman's service holds a password, which ssh is not given",
+            tip="leave it out and use a key: `ssh-copy-id`, then ssh-agent or --identity",
         )
-    settings = {key.lower(): value for key, value in known[name].items()}
-    return Address(settings.get("uri", ""), settings.get("identity") or "")
-
-
-def _connections() -> Iterator[tuple[str, dict[str, Any]]]:
-    """All connections, later ones win.
-
-    podman-py's own list fails on a containers.conf without connections, and on a connection
-    without a key; it does not look where variables point.
-    """
-    from podman.domain.config import PodmanConfig
-
-    files = [path for name in _FILES if (path := os.environ.get(name))]
-    for config in (*(PodmanConfig(path) for path in reversed(files)), PodmanConfig()):
-        yield from (config.attrs.get("engine", {}).get("service_destinations") or {}).items()
-        yield from (config.attrs.get("Connection", {}).get("Connections") or {}).items()
+    if not complete:
+        raise UsageError(
+            f"podman's service {url!r} has no address that is known here",
+            tip=f"write it as {_FORMS}",
+        )

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @contextlib.contextmanager
-def told(task: str) -> Iterator[None]:
+def told(task: str, *, tip: str = "") -> Iterator[None]:
     """Raise EngineError for whatever goes wrong in this block between us and the service."""
     from podman.errors import APIError, PodmanError
     from requests import RequestException
@@ -29,17 +29,20 @@ def told(task: str) -> Iterator[None]:
         said = str(error.explanation or error.args[0])
         if error.__cause__ and error.response is None:
             said = f"{said}: {error.__cause__}"
-        raise failed(task, said, error.status_code) from error
+        raise failed(task, said, error.status_code, tip=tip) from error
     except (PodmanError, RequestException, HTTPError, OSError, KeyError) as error:
-        raise failed(task, str(error) or type(error).__name__) from error
+        raise failed(task, str(error) or type(error).__name__, tip=tip) from error
 
 
-def failed(task: str, said: str, status: int | None = None) -> EngineError:
+def failed(task: str, said: str, status: int | None = None, *, tip: str = "") -> EngineError:
     """The EngineError for a task that the service did not do."""
-    known = process.failure(("podman",), 0, said)
+    cure = process.failure(("podman",), 0, said).tip or tip
     how = f" (status {status})" if status else ""
     return EngineError(
-        f"podman's service failed to {task}{how}", returncode=status, output=said, tip=known.tip
+        f"podman's service failed to {task}{how}",
+        returncode=status,
+        output=said,
+        tip=cure,
     )
 
 

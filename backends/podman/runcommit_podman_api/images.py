@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runcommit_core import Access, Job, process
@@ -80,6 +81,14 @@ def remove_container(service: Service, name: str) -> None:
     params = {"force": "true", "v": "true", "timeout": "0"}
     with told(f"remove the container {name}"):
         _raise_unless_gone(service.client.api.delete(f"/containers/{name}", params=params))
+
+
+def mounted(service: Service, name: str) -> Path:
+    """Where the service's machine sees a container's root; podman 5 answers without quotes."""
+    with told("mount the container"):
+        answer = service.client.api.post(f"/containers/{name}/mount")
+        answer.raise_for_status()
+    return Path(answer.text.strip().strip('"'))
 
 
 def _rename(service: Service, reference: str, name: str) -> None:

@@ -12,10 +12,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
 from runcommit_core import EngineError, EngineOptions, Job, process
+from runcommit_podman_api import tunnel
 from runcommit_podman_api.address import Address, address_of
 from runcommit_podman_api.asking import told
 
@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 PROGRAM = "podman"
 _READY_SECONDS = 30.0
 _LONGEST_SOCKET = 100
-_DEFAULT_SOCKET = "/run/podman/podman.sock"
+_START = (
+    "start it there (`systemctl enable --now podman.socket`, with --user for one that is not"
+    " root's), or look at its address"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +40,14 @@ class Service:
     client: PodmanClient
     address: Address | None
 
+    @property
+    def here(self) -> bool:
+        """Whether its containers surely have the files of this machine."""
+        return self.address is None or self.address.here
+
 
 _services: WeakKeyDictionary[contextlib.ExitStack, Service] = WeakKeyDictionary()
-"""One for all jobs whose containers are removed together, which it must outlive."""
+"""One for all jobs that are cleaned up together; their containers go before."""
 
 
 def service_of(job: Job) -> Service:
@@ -47,7 +55,7 @@ def service_of(job: Job) -> Service:
 
     Raises EngineError when there is none to talk to.
     """
-    stack = job.containers
+    stack = job.cleanup
     if stack not in _services:
         _services[stack] = _opened(job.engine, job.id, job.folder, stack)
         stack.callback(_services.pop, stack, None)
@@ -63,24 +71,32 @@ def service_for(engine: EngineOptions) -> Iterator[Service]:
 
 
 def _opened(engine: EngineOptions, name: str, folder: Path, stack: contextlib.ExitStack) -> Service:
-    from podman import PodmanClient
-
     address = address_of(engine)
-    if address is None or address.url.startswith("ssh:"):
-        path = _socket_path(folder, name, stack)
-        said = folder / f"service-{name}.log"
-        argv = _tunnel(address, path) if address else _private(engine, path)
+    if address is not None and not address.url.startswith("ssh:"):
+        return Service(_client(address.url, stack), address)
+    path = _socket_path(folder, name, stack)
+    said = folder / f"service-{name}.log"
+    argv = tunnel.command(address, path) if address else _private(engine, path)
+    try:
         running = stack.enter_context(process.started(*argv, log=said))
         _wait_for(path, running, argv, said)
-        url = f"http+unix://{path}"
-    else:
-        url = address.url
-    with told("answer"):
-        client = stack.enter_context(PodmanClient(base_url=url, timeout=None))
+        return Service(_client(f"http+unix://{path}", stack), address)
+    except EngineError as error:
+        if address is None or not said.exists():
+            raise
+        raise tunnel.failure(address, error, said.read_text(errors="replace")) from error
+
+
+def _client(url: str, stack: contextlib.ExitStack) -> PodmanClient:
+    """A client whose service has answered; what it is asked later takes as long as it takes."""
+    from podman import PodmanClient
+
+    with told("answer", tip=_START):
+        client: PodmanClient = stack.enter_context(PodmanClient(base_url=url, timeout=None))
         # no proxy stands between us and an engine
         client.api.trust_env = False
-        client.api.get("/_ping").raise_for_status()
-    return Service(client, address)
+        client.api.get("/_ping", timeout=_READY_SECONDS).raise_for_status()
+    return client
 
 
 def _private(engine: EngineOptions, path: Path) -> tuple[str, ...]:
@@ -91,19 +107,6 @@ def _private(engine: EngineOptions, path: Path) -> tuple[str, ...]:
     """
     program, *flags = engine.command(PROGRAM)
     return (program, *flags, "system", "service", "--time=0", f"unix://{path}")
-
-
-def _tunnel(address: Address, path: Path) -> tuple[str, ...]:
-    """Ssh with the user's own settings; podman-py's tunnel is a process that nobody ends."""
-    parts = urlsplit(address.url)
-    host = parts.hostname or ""
-    return (
-        *("ssh", "-N", "-T", "-o", "BatchMode=yes", "-o", "ExitOnForwardFailure=yes"),
-        *(("-i", address.identity) if address.identity else ()),
-        *(("-p", str(parts.port)) if parts.port else ()),
-        *("-L", f"{path}:{parts.path or _DEFAULT_SOCKET}"),
-        f"{parts.username}@{host}" if parts.username else host,
-    )
 
 
 def _socket_path(folder: Path, name: str, stack: contextlib.ExitStack) -> Path:
