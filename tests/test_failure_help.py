@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from tests.hosts import Host
 
 EACH_WAY = pytest.mark.hosts(
-    "docker", "podman", "podman-rootless", "buildah", "buildah-rootless", "buildah-chroot"
+    *("docker", "podman", "podman-rootless", "podman-api", "podman-api-rootless"),
+    *("buildah", "buildah-rootless", "buildah-chroot"),
 )
 FAILING = ("-c", "echo made > /made", "-c", "echo said; exit 3")
 
@@ -45,6 +46,17 @@ def command_of(message: str) -> list[list[str]]:
     ]
 
 
+def enter_by_hand(host: Host, commands: list[list[str]]) -> None:
+    """Type the commands, and in the shell that the last one opens look for the file made."""
+    with terminal(120) as it:
+        for command in commands:
+            running = it.start(host.popen, *command)
+            if command is commands[-1]:
+                it.send("echo $((41+1)); cat /made; exit\n")
+            assert it.finish(running) == 0, it.text()
+        assert {"42", "made"} <= set(it.lines())
+
+
 @EACH_WAY
 def test_a_kept_container_can_be_entered_as_the_message_says(
     host: Host, shared_tmp: Path, busybox_base: Base, surroundings: dict[str, str]
@@ -62,13 +74,7 @@ def test_a_kept_container_can_be_entered_as_the_message_says(
     assert bench.resources() - before, "the container is gone"
     commands = command_of(done.stderr)
     assert commands, done.stderr
-    with terminal(120) as it:
-        for command in commands:
-            running = it.start(host.popen, *command)
-            if command is commands[-1]:
-                it.send("echo $((41+1)); cat /made; exit\n")
-            assert it.finish(running) == 0, it.text()
-        assert {"42", "made"} <= set(it.lines())
+    enter_by_hand(host, commands)
     listed = host.runcommit("prune", env=surroundings).stdout
     assert re.fullmatch(r"(kept +\S+ +\S*runcommit\S+\n)+", listed)
     assert bench.resources() - before, "prune removed what was to be kept"

@@ -26,6 +26,7 @@ from runcommit_podman_api.address import Address, address_of
 from runcommit_podman_api.creation import read_flags
 from tests.hosts import session
 from tests.sshd import free_port, sshd
+from tests.test_failure_help import FAILING, command_of, enter_by_hand
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -187,6 +188,24 @@ def test_a_service_that_runs_already_serves(
     assert gone.returncode == 4, gone.stderr
     assert "podman's service failed to answer" in gone.stderr
     assert "podman.socket" in gone.stderr
+
+
+@EACH
+def test_a_container_kept_in_a_running_service_can_be_entered(
+    host: Host, shared_tmp: Path, busybox_base: Base
+) -> None:
+    cache = shared_tmp / "cache"
+    host.run("mkdir", "--mode=700", cache)
+    env = {"CONTAINER_HOST": f"unix://{shared_tmp}/s", "RUNCOMMIT_CACHE_DIR": str(cache)}
+    with service(host, env["CONTAINER_HOST"]):
+        failing = ("run", "--network=none", "--keep-on-failure", busybox_base.ref, *FAILING)
+        done = host.runcommit(*failing, check=False, env=env)
+        assert done.returncode == 5, done.stderr
+        enter_by_hand(host, command_of(done.stderr))
+        listed = host.runcommit("prune", env=env).stdout
+        assert "kept" in listed
+        host.runcommit("prune", "--kept", env=env)
+        assert host.runcommit("prune", "--kept", env=env).stdout == ""
 
 
 @pytest.mark.hosts("podman-api")

@@ -16,6 +16,7 @@ from runcommit_core import (
     EngineError,
     EngineInfo,
     EngineOptions,
+    Entry,
     Finding,
     Image,
     Job,
@@ -208,6 +209,14 @@ def resolve(job: Job, reference: str) -> Image:
     )
     images.tag(service, reference, name)
     return Image(name, f"sha256:{found}")
+
+
+@hookimpl
+def enter(job: Job, container: Container) -> Entry:
+    """Let the program podman open the shell, in its own store or as the service's client."""
+    address = address_of(job.engine)
+    flags = job.engine.flags if address is None else address.flags
+    return runcommit_podman.enter(replace(job, engine=replace(job.engine, flags=flags)), container)
 
 
 @hookimpl
