@@ -23,7 +23,7 @@ import runcommit_podman_api as backend
 from runcommit_core import EngineOptions, UsageError
 from runcommit_core.plugins import installed
 from runcommit_podman_api.address import Address, address_of
-from runcommit_podman_api.creation import read_flags
+from runcommit_podman_api.flags import part_of
 from tests.hosts import session
 from tests.sshd import free_port, sshd
 from tests.test_failure_help import FAILING, command_of, enter_by_hand
@@ -107,20 +107,49 @@ def test_a_password_in_an_address_is_refused_and_not_shown():
     assert "s3cret" not in f"{caught.value}{caught.value.tip}"
 
 
-def test_flags_of_run_have_their_places_or_are_refused():
-    words = ("--cap-drop=ALL", "--dns", "1.2.3.4", "--init", "-e", "A=b=c", "--pid=host")
-    assert list(read_flags(words)) == [
-        ("cap_drop", ["ALL"]),
-        ("dns_server", ["1.2.3.4"]),
-        ("init", True),
-        ("env", {"A": "b=c"}),
-        ("pidns", {"nsmode": "host"}),
-    ]
-    with pytest.raises(UsageError, match="--gpus") as caught:
-        list(read_flags(("--gpus=all",)))
-    with pytest.raises(UsageError, match="needs a value"):
-        list(read_flags(("--cap-add",)))
-    assert "backend podman takes all" in caught.value.tip
+def test_flags_of_run_have_their_places():
+    words = ("--cap-drop=ALL,MKNOD", "--dns", "1.2.3.4", "--init", "-eA=b=c", "--pid=host")
+    more = ("--label", "l", "--cpus=1.5", "-m", "64m", "--userns=keep-id:uid=5", "--cap-drop=KILL")
+    assert part_of((*words, *more, "--privileged=false")) == {
+        "cap_drop": ["ALL", "MKNOD", "KILL"],
+        "dns_server": ["1.2.3.4"],
+        "init": True,
+        "env": {"A": "b=c"},
+        "pidns": {"nsmode": "host"},
+        "labels": {"l": ""},
+        "resource_limits": {
+            "cpu": {"period": 100000, "quota": 150000},
+            "memory": {"limit": 64 << 20, "swap": 128 << 20},
+        },
+        "userns": {"nsmode": "keep-id", "value": "uid=5"},
+        "privileged": False,
+    }
+
+
+def test_a_variable_without_a_value_has_the_one_of_here(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HERE", "this")
+    assert part_of(("-e", "HERE", "--env=NOT_HERE")) == {"env": {"HERE": "this"}}
+
+
+@pytest.mark.parametrize(
+    ("words", "said", "cure"),
+    [
+        (("--gpus=all",), "'--gpus=all' has no counterpart", "the backend podman takes all"),
+        (("--cap-add",), "needs a value", ""),
+        (("--mount", "type=tmpfs,target=/a"), "is not for podman-api", "own option --mount"),
+        (("--net=none",), "is not for podman-api", "own option --network"),
+        (("--pids-limit=many",), "--pids-limit does not take 'many'", ""),
+        (("--shm-size=-1",), "--shm-size does not take '-1'", ""),
+        (("-v", "/a:/b:O"), "--volume does not take '/a:/b:O'", ""),
+        (("--security-opt=own=x",), "--security-opt does not take", ""),
+        (("--userns=private",), "--userns does not take 'private'", ""),
+    ],
+)
+def test_flags_that_it_cannot_keep_to_are_refused(words: tuple[str, ...], said: str, cure: str):
+    with pytest.raises(UsageError) as caught:
+        part_of(words)
+    assert said in str(caught.value)
+    assert cure in caught.value.tip
 
 
 def test_it_is_tried_last_and_tells_how_to_install_it(monkeypatch: pytest.MonkeyPatch):
@@ -167,6 +196,24 @@ uri = "{url}"
 identity = "{key}"
 """
 EACH = pytest.mark.hosts(backend="podman-api")
+
+SEEN_FIRST = ("own", "0077", "100", "200", "a=b", "mounted", "192.0.2.7\tthere", "0 123")
+FLAGS = (
+    *("--add-host=there:192.0.2.7", "--cap-drop=MKNOD,net_raw", "--device=/dev/null:/dev/other"),
+    *("--group-add=123", "--hostname=own", "--init"),
+    *("--security-opt=no-new-privileges", "--shm-size=1m", "--sysctl=net.ipv4.ip_default_ttl=42"),
+    *("--tmpfs=/scratch:size=64k,mode=700", "-e", "KEY=a=b"),
+    # a runtime raises those that are not given, which not every root may do
+    *("--ulimit=nofile=100:200", "--ulimit", "nproc=500:600"),
+    *("--umask=0077", "--ipc=private", "--cgroupns=private", "--oom-score-adj=200"),
+)
+SEEN = """
+hostname; umask; ulimit -n; ulimit -H -n; echo $KEY; cat /mnt/file
+grep -h there /etc/hosts; id -G; ls -l /dev/other | cut -c1-10
+grep -E 'NoNewPrivs|CapBnd' /proc/self/status; cat /proc/self/oom_score_adj
+grep -E ' (/scratch|/dev/shm|/mnt) ' /proc/mounts | cut -d' ' -f2-4 | sed 's/,[ug]id=.*//' | sort
+cat /proc/sys/net/ipv4/ip_default_ttl
+"""
 
 
 @EACH
@@ -233,6 +280,21 @@ def test_root_takes_no_owners_from_the_store_of_another_user(
     assert verified.returncode == 2
     assert "another user's" in verified.stderr
     assert not user.leftovers()
+
+
+@EACH
+def test_flags_of_run_do_what_they_do_for_the_program(
+    host: Host, shared_tmp: Path, busybox_base: Base
+) -> None:
+    (shared_tmp / "file").write_text("mounted\n")
+    words = [f"--run-flag={word}" for word in (*FLAGS, "-v", f"{shared_tmp}:/mnt:ro")]
+    job = ("run", "--no-cache", "--network=none", *words, busybox_base.ref, "-c", SEEN)
+    by_api, by_program = (
+        host.runcommit(*job, "-b", backend) for backend in ("podman-api", "podman")
+    )
+    assert by_api.stderr.splitlines()[: len(SEEN_FIRST)] == list(SEEN_FIRST)
+    assert by_api.stderr == by_program.stderr
+    assert by_api.stdout == by_program.stdout
 
 
 @EACH

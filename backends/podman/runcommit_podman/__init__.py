@@ -25,6 +25,7 @@ from runcommit_core import (
     save_root,
     save_upper,
 )
+from runcommit_podman.capabilities import added_capabilities
 from runcommit_podman.checks import lacking
 from runcommit_podman.oom import without_a_trace
 from runcommit_podman.store import read_store
@@ -40,7 +41,6 @@ PROGRAM = "podman"
 _COMMAND_NOT_FOUND = 127
 _KILLED = 128 + 9
 _NOT_STARTED = "created"
-DOCKERS_CAPABILITIES = ("AUDIT_WRITE", "MKNOD", "NET_RAW")
 
 
 @hookimpl
@@ -209,7 +209,7 @@ def _run_words(job: Job, image: Image) -> tuple[str, ...]:
     """All words of the command that runs the container."""
     options = ["--name", job.name, "--label", f"runcommit.job={job.id}"]
     options += ["--pull=never", "--log-driver=none", "--hostname=runcommit", "--http-proxy=false"]
-    options += [f"--cap-add={name}" for name in DOCKERS_CAPABILITIES]
+    options += [f"--cap-add={name}" for name in added_capabilities(job.run.flags)]
     options += [*job.run.words(), *job.run.limits()]
     options += ["--platform", job.run.platform] if job.run.platform else []
     # a tmpfs begins empty, as docker's do

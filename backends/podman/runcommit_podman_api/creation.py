@@ -9,35 +9,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from runcommit_core import Image, Job, Mount, UsageError
-from runcommit_podman import DOCKERS_CAPABILITIES
+from runcommit_podman.capabilities import added_capabilities
+from runcommit_podman_api.flags import limits, merged, part_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from runcommit_core import Image, Job, Mount
 
-_CPU_PERIOD = 100_000
 _MODES = ("none", "host", "bridge", "private", "slirp4netns", "pasta")
-
-_LISTS = {
-    "--add-host": "hostadd",
-    "--cap-add": "cap_add",
-    "--cap-drop": "cap_drop",
-    "--dns": "dns_server",
-    "--dns-option": "dns_option",
-    "--dns-search": "dns_search",
-    "--group-add": "groups",
-}
-_MAPS = {
-    "--annotation": "annotations",
-    "--env": "env",
-    "-e": "env",
-    "--label": "labels",
-    "-l": "labels",
-    "--sysctl": "sysctl",
-}
-_TEXTS = {"--hostname": "hostname", "-h": "hostname", "--tz": "timezone", "--umask": "umask"}
-_NAMESPACES = {"--cgroupns": "cgroupns", "--ipc": "ipcns", "--pid": "pidns", "--uts": "utsns"}
-_SWITCHES = {"--init": "init", "--no-hosts": "use_image_hosts", "--privileged": "privileged"}
 
 
 def container_spec(job: Job, image: Image) -> str:
@@ -54,55 +32,16 @@ def container_spec(job: Job, image: Image) -> str:
         "hostname": "runcommit",
         "httpproxy": False,
         "log_configuration": {"driver": "none"},
-        "cap_add": list(DOCKERS_CAPABILITIES),
+        "cap_add": added_capabilities(run.flags),
         "env": dict(run.env),
         "user": run.user,
         "work_dir": run.workdir,
         "mounts": [_mount(mount) for mount in run.mounts],
-        "resource_limits": _limits(job),
+        **limits(memory=run.memory or 0, cpus=run.cpus or 0),
         **_platform(run.platform),
         **_network(run.network),
     }
-    for place, value in read_flags(run.flags):
-        spec[place] = _joined(spec.get(place), value)
-    return json.dumps(spec)
-
-
-def _joined(there: Any, value: Any) -> Any:
-    if isinstance(value, dict) and isinstance(there, dict):
-        return there | value
-    return [*(there or ()), *value] if isinstance(value, list) else value
-
-
-def read_flags(words: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
-    """Flags of ``podman run`` as places in the service's form; UsageError where there is none."""
-    queue = iter(words)
-    for word in queue:
-        flag, separator, value = word.partition("=")
-        if flag in _SWITCHES and (not separator or value in ("true", "false")):
-            yield _SWITCHES[flag], value != "false"
-            continue
-        place, form = _place(word, flag)
-        if not separator and (value := next(queue, "")) == "":
-            raise UsageError(f"--run-flag {word!r} needs a value")
-        yield place, form(value)
-
-
-def _place(word: str, flag: str) -> tuple[str, Callable[[str], Any]]:
-    forms: tuple[tuple[dict[str, str], Callable[[str], Any]], ...] = (
-        (_LISTS, lambda value: [value]),
-        (_MAPS, lambda value: dict([value.partition("=")[::2]])),
-        (_TEXTS, lambda value: value),
-        (_NAMESPACES, lambda value: {"nsmode": value}),
-    )
-    for places, form in forms:
-        if flag in places:
-            return places[flag], form
-    known = sorted({*_LISTS, *_MAPS, *_TEXTS, *_NAMESPACES, *_SWITCHES})
-    raise UsageError(
-        f"--run-flag {word!r} has no counterpart that podman-api knows",
-        tip=f"it knows {', '.join(known)}; the backend podman takes all flags of `podman run`",
-    )
+    return json.dumps(merged(spec, part_of(run.flags)))
 
 
 def _mount(mount: Mount) -> dict[str, Any]:
@@ -119,16 +58,6 @@ def _mount(mount: Mount) -> dict[str, Any]:
     options += [f"size={mount.size}"] if mount.size else []
     options += [f"mode={mount.mode:o}"] if mount.mode is not None else []
     return {"type": "tmpfs", "source": "tmpfs", "destination": mount.target, "options": options}
-
-
-def _limits(job: Job) -> dict[str, Any]:
-    """As ``podman run`` counts them: as much swap as memory."""
-    limits: dict[str, Any] = {}
-    if job.run.memory:
-        limits["memory"] = {"limit": job.run.memory, "swap": 2 * job.run.memory}
-    if job.run.cpus:
-        limits["cpu"] = {"period": _CPU_PERIOD, "quota": int(job.run.cpus * _CPU_PERIOD)}
-    return limits
 
 
 def _platform(platform: str) -> dict[str, str]:

@@ -1,0 +1,28 @@
+"""The capabilities that docker gives to a container and podman does not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+_DOCKERS = ("AUDIT_WRITE", "MKNOD", "NET_RAW")
+
+
+def added_capabilities(flags: Sequence[str]) -> list[str]:
+    """What is to be added for a run with these flags: nothing that ``--cap-drop`` takes away.
+
+    podman refuses to do both, and with ``ALL`` what is added stays.
+    """
+    dropped = set(_dropped(flags))
+    return [] if "ALL" in dropped else [name for name in _DOCKERS if name not in dropped]
+
+
+def _dropped(flags: Sequence[str]) -> Iterator[str]:
+    words = iter(flags)
+    for word in words:
+        flag, separator, value = word.partition("=")
+        if flag == "--cap-drop":
+            names = value if separator else next(words, "")
+            yield from (name.upper().removeprefix("CAP_") for name in names.split(","))

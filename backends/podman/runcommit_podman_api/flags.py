@@ -1,0 +1,285 @@
+"""Flags of ``podman run`` as parts of the form that a service is given to create a container.
+
+The program podman fills that form in by code of its own, which no service has; so each flag stands
+here with its place in the form (podman's ``SpecGenerator``) and how its text becomes what is there.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+from typing import TYPE_CHECKING, Any
+
+from runcommit_core import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    Part = dict[str, Any]
+    Form = Callable[[str], Any]
+
+CPU_PERIOD = 100_000
+_UNLIMITED = 2**64 - 1
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)([kmgt]?)(?:i?b)?", re.IGNORECASE)
+_POWERS = {"": 0, "k": 10, "m": 20, "g": 30, "t": 40}
+
+
+def part_of(words: tuple[str, ...]) -> Part:
+    """What the flags fill in; UsageError for one that has no place, or whose value makes no sense.
+
+    Some values, like paths of devices, are judged by the service alone.
+    """
+    return functools.reduce(merged, _parts(words), {})
+
+
+def merged(there: Part, more: Part) -> Part:
+    """Both forms in one: lists go on, parts are merged, any other value is the later one's."""
+    result = dict(there)
+    for name, value in more.items():
+        old = there.get(name)
+        if isinstance(value, dict) and isinstance(old, dict):
+            result[name] = merged(old, value)
+        elif isinstance(value, list):
+            result[name] = [*(old or ()), *value]
+        else:
+            result[name] = value
+    return result
+
+
+def limits(*, memory: int, cpus: float) -> Part:
+    """Memory in bytes and processors, 0 is no limit; as much swap as memory, as podman has it."""
+    part: Part = {}
+    if memory:
+        part["memory"] = {"limit": memory, "swap": 2 * memory}
+    if cpus:
+        part["cpu"] = {"period": CPU_PERIOD, "quota": int(cpus * CPU_PERIOD)}
+    return {"resource_limits": part}
+
+
+def _parts(words: tuple[str, ...]) -> Iterator[Part]:
+    queue = iter(words)
+    for word in queue:
+        flag, value = _cut(word)
+        if flag in _SWITCHES and value in (None, "true", "false"):
+            yield _at(_SWITCHES[flag], value != "false")
+            continue
+        if flag not in _FLAGS:
+            raise _unknown(word, flag)
+        value = next(queue, None) if value is None else value
+        if not value:
+            raise UsageError(f"--run-flag {word!r} needs a value")
+        place, form = _FLAGS[flag]
+        try:
+            found = form(value)
+        except ValueError as error:
+            raise UsageError(f"--run-flag {flag} does not take {value!r}") from error
+        yield _at(place, found) if place else found
+
+
+def _cut(word: str) -> tuple[str, str | None]:
+    """The flag by its long name, and the value that is in the same word."""
+    if not word.startswith("--") and word[:2] in _SHORT and len(word) > len("-v"):
+        return _SHORT[word[:2]], word[2:].removeprefix("=")
+    flag, separator, value = word.partition("=")
+    return _SHORT.get(flag, flag), value if separator else None
+
+
+def _at(place: str, value: Any) -> Part:
+    for name in reversed(place.split(".")):
+        value = {name: value}
+    return dict(value)
+
+
+def _unknown(word: str, flag: str) -> UsageError:
+    if flag in _OURS:
+        return UsageError(
+            f"--run-flag {word!r} is not for podman-api",
+            tip=f"use runcommit's own option {_OURS[flag]}",
+        )
+    return UsageError(
+        f"--run-flag {word!r} has no counterpart that podman-api knows",
+        tip=f"it knows {', '.join(sorted({*_FLAGS, *_SWITCHES}))}; the backend podman takes all"
+        " flags of `podman run`",
+    )
+
+
+# --- what becomes of a flag's text
+
+
+def _several(text: str) -> list[str]:
+    return text.split(",")
+
+
+def _pair(text: str) -> Part:
+    return dict([text.partition("=")[::2]])
+
+
+def _variable(text: str) -> Part:
+    """``NAME`` alone takes the value that it has here, if it has one."""
+    name, separator, value = text.partition("=")
+    if separator:
+        return {name: value}
+    return {name: os.environ[name]} if name in os.environ else {}
+
+
+def _namespace(text: str) -> Part:
+    mode, separator, value = text.partition(":")
+    if not separator:
+        return {"nsmode": mode}
+    return {"nsmode": {"ns": "path"}.get(mode, mode), "value": value}
+
+
+def _user_namespace(text: str) -> Part:
+    part: Part = {"userns": _namespace(text)}
+    if text == "auto":
+        part["idmappings"] = {"AutoUserNs": True}
+    elif text.partition(":")[0] in ("auto", "private"):
+        raise ValueError(text)
+    return part
+
+
+def _bytes(text: str) -> int:
+    found = _SIZE.fullmatch(text)
+    if not found:
+        raise ValueError(text)
+    return int(float(found[1]) * (1 << _POWERS[found[2].lower()]))
+
+
+def _swap(text: str) -> int:
+    return -1 if text == "-1" else _bytes(text)
+
+
+def _ulimit(text: str) -> list[Part]:
+    """``NAME=SOFT[:HARD]``; -1 is no limit."""
+    name, _, bounds = text.partition("=")
+    soft, _, hard = bounds.partition(":")
+    numbers = [int(number) % (_UNLIMITED + 1) for number in (soft, hard or soft)]
+    return [{"type": name, "soft": numbers[0], "hard": numbers[1]}]
+
+
+def _nameserver(text: str) -> Part:
+    return {"use_image_resolve_conf": True} if text == "none" else {"dns_server": _several(text)}
+
+
+def _security(text: str) -> Part:
+    """``NAME=VALUE``, or with the colon of old."""
+    name, _, value = re.sub("[=:]", "=", text, count=1).partition("=")
+    if name == "no-new-privileges":
+        return {"no_new_privileges": value != "false"}
+    places: dict[str, tuple[str, Form]] = {
+        "apparmor": ("apparmor_profile", str),
+        "label": ("selinux_opts", lambda one: [one]),
+        "mask": ("mask", lambda paths: paths.split(":")),
+        "proc-opts": ("procfs_opts", _several),
+        "seccomp": ("seccomp_profile_path", str),
+        "unmask": ("unmask", lambda paths: paths.split(":")),
+    }
+    if name not in places or not value:
+        raise ValueError(text)
+    place, form = places[name]
+    return {place: form(value)}
+
+
+def _tmpfs(text: str) -> list[Part]:
+    target, _, options = text.partition(":")
+    return [_mount("tmpfs", "tmpfs", target, options)]
+
+
+def _volume(text: str) -> Part:
+    """A path of the service's machine, the name of a volume, or neither, at a path in there."""
+    source, separator, rest = text.partition(":")
+    target, _, options = rest.partition(":")
+    if "O" in options.split(","):  # an overlay, which the form has elsewhere
+        raise ValueError(text)
+    if source.startswith("/") and separator:
+        return {"mounts": [_mount("bind", source, target, options or "rbind")]}
+    named = {"Name": source, "Dest": target} if separator else {"Name": "", "Dest": source}
+    return {"volumes": [{**named, "Options": options.split(",") if options else []}]}
+
+
+def _mount(kind: str, source: str, target: str, options: str) -> Part:
+    if not target.startswith("/"):
+        raise ValueError(target)
+    listed = options.split(",") if options else []
+    return {"type": kind, "source": source, "destination": target, "options": listed}
+
+
+_FLAGS: dict[str, tuple[str, Form]] = {
+    "--add-host": ("hostadd", _several),
+    "--annotation": ("annotations", _pair),
+    "--cap-add": ("cap_add", _several),
+    "--cap-drop": ("cap_drop", _several),
+    "--cgroup-parent": ("cgroup_parent", str),
+    "--cgroupns": ("cgroupns", _namespace),
+    "--cgroups": ("cgroups_mode", str),
+    "--cpu-period": ("resource_limits.cpu.period", int),
+    "--cpu-quota": ("resource_limits.cpu.quota", int),
+    "--cpu-shares": ("resource_limits.cpu.shares", int),
+    "--cpus": ("", lambda text: limits(memory=0, cpus=float(text))),
+    "--cpuset-cpus": ("resource_limits.cpu.cpus", str),
+    "--cpuset-mems": ("resource_limits.cpu.mems", str),
+    "--device": ("devices", lambda text: [{"path": path} for path in _several(text)]),
+    "--dns": ("", _nameserver),
+    "--dns-option": ("dns_option", _several),
+    "--dns-search": ("dns_search", _several),
+    "--env": ("env", _variable),
+    "--group-add": ("groups", _several),
+    "--hostname": ("hostname", str),
+    "--ipc": ("ipcns", _namespace),
+    "--label": ("labels", _pair),
+    "--memory": ("", lambda text: limits(memory=_bytes(text), cpus=0)),
+    "--memory-reservation": ("resource_limits.memory.reservation", _bytes),
+    "--memory-swap": ("resource_limits.memory.swap", _swap),
+    "--memory-swappiness": ("resource_limits.memory.swappiness", int),
+    "--oom-score-adj": ("oom_score_adj", int),
+    "--pid": ("pidns", _namespace),
+    "--pids-limit": ("resource_limits.pids.limit", int),
+    "--runtime": ("oci_runtime", str),
+    "--security-opt": ("", _security),
+    "--shm-size": ("shm_size", _bytes),
+    "--sysctl": ("sysctl", _pair),
+    "--systemd": ("systemd", str),
+    "--tmpfs": ("mounts", _tmpfs),
+    "--tz": ("timezone", str),
+    "--ulimit": ("r_limits", _ulimit),
+    "--umask": ("umask", str),
+    "--unsetenv": ("unsetenv", _several),
+    "--user": ("user", str),
+    "--userns": ("", _user_namespace),
+    "--uts": ("utsns", _namespace),
+    "--volume": ("", _volume),
+    "--volumes-from": ("volumes_from", _several),
+    "--workdir": ("work_dir", str),
+}
+"""By flag: its place in the form (none: the text says which), and what makes a value of text."""
+
+_SWITCHES = {
+    "--http-proxy": "httpproxy",
+    "--init": "init",
+    "--no-hosts": "use_image_hosts",
+    "--oom-kill-disable": "resource_limits.memory.disableOOMKiller",
+    "--privileged": "privileged",
+    "--read-only": "read_only_filesystem",
+    "--read-only-tmpfs": "read_write_tmpfs",
+    "--unsetenv-all": "unsetenvall",
+}
+_SHORT = {
+    "-c": "--cpu-shares",
+    "-e": "--env",
+    "-h": "--hostname",
+    "-l": "--label",
+    "-m": "--memory",
+    "-u": "--user",
+    "-v": "--volume",
+    "-w": "--workdir",
+    "--net": "--network",
+}
+_OURS = {
+    "--env-file": "--env-file",
+    "--mount": "--mount",
+    "--network": "--network",
+    "--platform": "--platform",
+    "--secret": "--secret",
+    "--timeout": "--timeout",
+}
