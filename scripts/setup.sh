@@ -92,10 +92,11 @@ make_venv() {
   exec {lock}<&-
 }
 
-# Without these the tests of Bazel fail; all others can go on.
-make_bazel() {
+# Without these the tests of Bazel and of newer podmans fail; all others can go on.
+make_prefixes() {
   [[ -n ${RUNCOMMIT_BAZEL:-} ]] || make_prefix bazel_prefix .bazel "a Bazel (150 MB of Debian's packages)"
   make_prefix remote_prefix .bazel-remote "a remote execution service (60 MB of packages)"
+  make_prefix podman_prefix .podman "newer podmans (70 MB of packages)"
 }
 
 make_prefix() {
