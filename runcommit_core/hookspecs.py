@@ -127,7 +127,8 @@ class Pipeline(Backend, Protocol):
         """Say how a command would end that a step starts, for ``--explain``.
 
         Optional: only the steps of a backend that has it, and that starts processes through
-        ``runcommit_core.process`` alone, are rehearsed.  ``argv`` is the command, ``engine`` what
+        ``runcommit_core.process`` alone, are rehearsed; what is no process, such as a request,
+        must not happen while ``process.is_rehearsed()``.  ``argv`` is the command, ``engine`` what
         ``describe`` knows.  The imagined engine holds none of the job's images; where nothing
         depends on the answer, an empty one will do.
         """

@@ -93,6 +93,11 @@ def rehearsed(rehearsal: Rehearsal) -> Iterator[None]:
         _rehearsal.reset(token)
 
 
+def is_rehearsed() -> bool:
+    """Whether nothing is to happen: for backends that do not go by processes alone."""
+    return _rehearsal.get() is not None
+
+
 def output(
     *argv: str,
     env: Mapping[str, str] | None = None,

@@ -62,7 +62,7 @@ def describe(engine: EngineOptions) -> EngineInfo:
         from runcommit_podman_api.service import service_for
 
         with service_for(engine) as service:
-            told = info(service.client)
+            told = info(service.wire)
     except RuncommitError as error:
         return EngineInfo(name=NAME, problem=" ".join(str(error).split("\n  | ")[:2]))
     return EngineInfo(
@@ -108,15 +108,15 @@ def run(job: Job, image: Image) -> Container:
     from runcommit_podman_api.creation import container_spec
     from runcommit_podman_api.running import run_attached
 
-    client = _service(job).client
+    wire = _service(job).wire
     body = container_spec(job, image)
     job.containers.callback(process.taken_back, f"container {job.name}", _removal(job))
     with told("create the container"):
         headers = {"Content-Type": "application/json"}
-        client.api.post("/containers/create", data=body, headers=headers).raise_for_status()
+        wire.post("/containers/create", data=body, headers=headers).raise_for_status()
     try:
         with without_a_trace():
-            code, said = run_attached(client, job.name, job.console, job.run.timeout)
+            code, said = run_attached(wire, job.name, job.console, job.run.timeout)
     except EngineError as error:
         raise _start_failure(job, error) from error
     if code:
@@ -139,7 +139,7 @@ def commit(job: Job, container: Container) -> Image:
     name = job.transport.tag(job.id)
     images.remove_later(job, service, name)
     with told("commit the container"):
-        answer = service.client.api.post("/commit", params={"container": job.name, **split(name)})
+        answer = service.wire.post("/commit", params={"container": job.name, **split(name)})
         answer.raise_for_status()
     return Image(name, answer.json()["Id"])
 
@@ -155,7 +155,7 @@ def save(job: Job, image: Image) -> SavedImage:
         return root(job, Container(image.name))
     return job.transport.collect(
         job.id,
-        push=lambda access: transfer(_service(job).client, access, "push", image.name),
+        push=lambda access: transfer(_service(job).wire, access, "push", image.name),
         save=lambda: _archive(_service(job), image.name),
     )
 
@@ -182,7 +182,7 @@ def root(job: Job, container: Container) -> SavedImage:
     service = _service(job)
     if service.address is None:
         return runcommit_podman.root(job, container)
-    readable = os.geteuid() == 0 and _is_ours(service, info(service.client))
+    readable = os.geteuid() == 0 and _is_ours(service, info(service.wire))
     path = mounted(service, container.name) if readable else None
     # what is mounted for other processes alone looks empty
     if path is None or not path.is_dir() or not any(path.iterdir()):
@@ -201,7 +201,7 @@ def resolve(job: Job, reference: str) -> Image:
 
     service = _service(job)
     if not (found := images.id_of(service, reference)):
-        asking.pull(service.client, reference)
+        asking.pull(service.wire, reference)
         found = images.id_of(service, reference)
     name = job.transport.tag(job.id)
     job.cleanup.callback(
@@ -209,6 +209,16 @@ def resolve(job: Job, reference: str) -> Image:
     )
     images.tag(service, reference, name)
     return Image(name, f"sha256:{found}")
+
+
+@hookimpl
+def rehearse(engine: EngineInfo, argv: Sequence[str]) -> process.Completed:
+    """Requests are told as calls of curl; the program podman answers as it does on its own."""
+    if argv[0] != "curl":
+        return runcommit_podman.rehearse(engine, argv)
+    from runcommit_podman_api.imagined import answer
+
+    return answer(engine, argv)
 
 
 @hookimpl
@@ -250,7 +260,7 @@ def diagnose(engine: EngineOptions) -> list[Finding]:
 
     near = Finding("ok", "service", f"one that runs already, at {address.url}")
     with service_for(engine) as service:
-        return judged(info(service.client), near if service.here else ELSEWHERE, here=service.here)
+        return judged(info(service.wire), near if service.here else ELSEWHERE, here=service.here)
 
 
 def _unreadable_root(address: Address) -> Iterator[Lack]:
@@ -283,11 +293,11 @@ def _removal(job: Job) -> functools.partial[None]:
 
 def _store(service: Service, container: Container) -> Store:
     """What podman's own command line would tell, which sees no service's store."""
-    from runcommit_podman_api.asking import info, told
+    from runcommit_podman_api.asking import info
+    from runcommit_podman_api.images import inspected
 
-    with told("inspect the container"):
-        facts = service.client.containers.get(container.name).attrs
-    described = info(service.client)
+    facts = inspected(service, container.name)
+    described = info(service.wire)
     store = store_from(
         facts["GraphDriver"]["Name"],
         facts["GraphDriver"]["Data"],
@@ -310,7 +320,7 @@ def _archive(service: Service, name: str) -> Iterator[BinaryIO]:
 
     params = {"format": "docker-archive"}
     with told("save the image"):
-        answer = service.client.api.get(image_path(name, "get"), params=params, stream=True)
+        answer = service.wire.get(image_path(name, "get"), params=params, stream=True)
         answer.raise_for_status()
         answer.raw.auto_close = False  # its end may be asked for twice
         with closing(answer), io.BufferedReader(answer.raw) as stream:
@@ -334,10 +344,9 @@ def _start_failure(job: Job, error: EngineError) -> RuncommitError:
 
 
 def _command_failure(job: Job, code: int, said: str) -> RuncommitError:
-    from runcommit_podman_api.asking import told
+    from runcommit_podman_api.images import inspected
 
-    with told("inspect the container"):
-        state = _service(job).client.containers.get(job.name).attrs["State"]
+    state = inspected(_service(job), job.name)["State"]
     hint = " (probably out of memory)" if job.run.memory and code == _KILLED else ""
     reason = " (out of memory)" if state.get("OOMKilled") else hint
     return process.command_failure(process.Completed(job.argv, code, said, ""), reason=reason)

@@ -13,7 +13,7 @@ from runcommit_core import Access, EngineError, process
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from podman import PodmanClient
+    from runcommit_podman_api.wire import Wire
 
 
 @contextlib.contextmanager
@@ -46,10 +46,12 @@ def failed(task: str, said: str, status: int | None = None, *, tip: str = "") ->
     )
 
 
-def info(client: PodmanClient) -> dict[str, Any]:
+def info(wire: Wire) -> dict[str, Any]:
     """What ``podman info`` says; it takes the service a fifth of a second."""
     with told("describe itself"):
-        return dict(client.info())  # type: ignore[no-untyped-call]
+        answer = wire.get("/info")
+        answer.raise_for_status()
+        return dict(answer.json())
 
 
 def image_path(name: str, verb: str) -> str:
@@ -65,7 +67,7 @@ def split(reference: str) -> dict[str, str]:
     return {"repo": repository, "tag": tag}
 
 
-def transfer(client: PodmanClient, access: Access, verb: str, reference: str) -> None:
+def transfer(wire: Wire, access: Access, verb: str, reference: str) -> None:
     """Push an image to the job's registry, or pull it from there.
 
     podman-py answers a failed pull with an image that has no id, and its push reports success
@@ -77,15 +79,15 @@ def transfer(client: PodmanClient, access: Access, verb: str, reference: str) ->
         path = "/images/pull"
         params |= {"reference": reference, "policy": "always"}
     with told(f"{verb} {reference}"):
-        answer = client.api.post(path, params=params, headers=_credentials(access))
+        answer = wire.post(path, params=params, headers=_credentials(access))
         answer.raise_for_status()
         _raise_told(verb, answer.text)
 
 
-def pull(client: PodmanClient, reference: str) -> None:
+def pull(wire: Wire, reference: str) -> None:
     """Pull with the credentials that the service's own user has."""
     with told(f"pull {reference}"):
-        answer = client.api.post("/images/pull", params={"reference": reference, "quiet": "true"})
+        answer = wire.post("/images/pull", params={"reference": reference, "quiet": "true"})
         answer.raise_for_status()
         _raise_told("pull", answer.text)
 
@@ -99,8 +101,9 @@ def _raise_told(verb: str, answer: str) -> None:
 
 def _credentials(access: Access) -> dict[str, str]:
     """The service takes one pair of credentials in a header, in words of its own."""
-    auths = json.loads(access.authfile.read_bytes())["auths"]
-    (entry,) = auths.values()
-    username, _, password = base64.b64decode(entry["auth"]).decode().partition(":")
-    words = json.dumps({"username": username, "password": password}).encode()
-    return {"X-Registry-Auth": base64.urlsafe_b64encode(words).decode()}
+    headers = {}
+    for entry in json.loads(access.authfile.read_bytes()).get("auths", {}).values():
+        username, _, password = base64.b64decode(entry["auth"]).decode().partition(":")
+        words = json.dumps({"username": username, "password": password}).encode()
+        headers["X-Registry-Auth"] = base64.urlsafe_b64encode(words).decode()
+    return headers

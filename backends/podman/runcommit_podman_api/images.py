@@ -32,14 +32,16 @@ def id_of(service: Service, name: str) -> str:
 def pull_as(service: Service, name: str, access: Access) -> None:
     """Pull what the job's registry serves and give it its name, and no other."""
     reference = access.reference("base")
-    transfer(service.client, access, "pull", reference)
+    transfer(service.wire, access, "pull", reference)
     _rename(service, reference, name)
 
 
 def load(service: Service, archive: Iterator[bytes]) -> None:
     """Stream an archive to the service, which keeps it in a file until it is complete."""
     with told("load the image"):
-        list(service.client.images.load(data=archive))  # type: ignore[arg-type]
+        headers = {"Content-Type": "application/x-tar"}
+        answer = service.wire.post("/images/load", data=archive, headers=headers)
+        answer.raise_for_status()
 
 
 def load_as(service: Service, loaded: str, name: str, archive: Iterator[bytes]) -> None:
@@ -51,14 +53,14 @@ def load_as(service: Service, loaded: str, name: str, archive: Iterator[bytes]) 
 def tag(service: Service, reference: str, name: str) -> None:
     """Give an image one more name."""
     with told(f"tag {reference}"):
-        answer = service.client.api.post(image_path(reference, "tag"), params=split(name))
+        answer = service.wire.post(image_path(reference, "tag"), params=split(name))
         answer.raise_for_status()
 
 
 def untag(service: Service, name: str) -> None:
     """Take a name from an image, which stays; podman-py has no such call."""
     with told(f"untag {name}"):
-        answer = service.client.api.post(image_path(name, "untag"), params=split(name))
+        answer = service.wire.post(image_path(name, "untag"), params=split(name))
         _raise_unless_gone(answer)
 
 
@@ -67,7 +69,7 @@ def remove_image(service: Service, name: str, *, force: bool = False) -> None:
     with told(f"remove the image {name}"):
         params = {"force": str(force).lower()}
         path = image_path(name, "").removesuffix("/")
-        _raise_unless_gone(service.client.api.delete(path, params=params))
+        _raise_unless_gone(service.wire.delete(path, params=params))
 
 
 def remove_later(job: Job, service: Service, name: str) -> None:
@@ -80,13 +82,21 @@ def remove_container(service: Service, name: str) -> None:
     """Remove a container, running or not, at once; podman-py's own waits ten seconds for it."""
     params = {"force": "true", "v": "true", "timeout": "0"}
     with told(f"remove the container {name}"):
-        _raise_unless_gone(service.client.api.delete(f"/containers/{name}", params=params))
+        _raise_unless_gone(service.wire.delete(f"/containers/{name}", params=params))
+
+
+def inspected(service: Service, name: str) -> dict[str, Any]:
+    """What the service knows of a container."""
+    with told("inspect the container"):
+        answer = service.wire.get(f"/containers/{name}/json")
+        answer.raise_for_status()
+        return dict(answer.json())
 
 
 def mounted(service: Service, name: str) -> Path:
     """Where the service's machine sees a container's root; podman 5 answers without quotes."""
     with told("mount the container"):
-        answer = service.client.api.post(f"/containers/{name}/mount")
+        answer = service.wire.post(f"/containers/{name}/mount")
         answer.raise_for_status()
     return Path(answer.text.strip().strip('"'))
 
@@ -100,7 +110,7 @@ def _rename(service: Service, reference: str, name: str) -> None:
 
 def _inspected(service: Service, name: str) -> dict[str, Any] | None:
     with told(f"look for the image {name}"):
-        answer = service.client.api.get(image_path(name, "json"))
+        answer = service.wire.get(image_path(name, "json"))
         if answer.status_code == _GONE:
             return None
         answer.raise_for_status()

@@ -43,7 +43,7 @@ def copies_of_bases(engine: EngineOptions) -> list[Leftover]:
 
 def _listed(service: Service, path: str, names: str) -> Iterator[tuple[str, Any]]:
     with told("list what it holds"):
-        answer = service.client.api.get(path, params={"all": "true"})
+        answer = service.wire.get(path, params={"all": "true"})
         answer.raise_for_status()
         for entry in answer.json() or ():
             for name in entry[names] or ():

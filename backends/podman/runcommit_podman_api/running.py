@@ -17,7 +17,7 @@ from runcommit_podman_api.asking import told
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from podman import PodmanClient
+    from runcommit_podman_api.wire import Wire
 
 _STREAMS = {"stream": "true", "stdout": "true", "stderr": "true"}
 _STOPPED = {"condition": ["stopped", "exited"], "interval": "5ms"}
@@ -25,7 +25,7 @@ _STOPPED = {"condition": ["stopped", "exited"], "interval": "5ms"}
 
 
 def run_attached(
-    client: PodmanClient, name: str, console: Callable[[bytes], None], timeout: float | None
+    wire: Wire, name: str, console: Callable[[bytes], None], timeout: float | None
 ) -> tuple[int, str]:
     """Start a created container and wait for it: its exit code and the end of its output.
 
@@ -35,16 +35,16 @@ def run_attached(
 
     path = f"/containers/{name}"
     tail = bytearray()
-    with told("run the command"), _deadline(client, path, timeout) as is_over:
-        streams = client.api.post(f"{path}/attach", params=_STREAMS, stream=True)
+    with told("run the command"), _deadline(wire, path, timeout) as is_over:
+        streams = wire.post(f"{path}/attach", params=_STREAMS, stream=True)
         with contextlib.closing(streams):
             streams.raise_for_status()
-            client.api.post(f"{path}/start").raise_for_status()
+            wire.post(f"{path}/start").raise_for_status()
             for chunk in cast("Iterator[bytes]", stream_frames(streams)):
                 console(chunk)
                 tail += chunk
                 del tail[: -process.TAIL_BYTES]
-        waited = client.api.post(f"{path}/wait", params=_STOPPED)
+        waited = wire.post(f"{path}/wait", params=_STOPPED)
         waited.raise_for_status()
     said = tail.decode(errors="replace")
     if is_over():
@@ -53,16 +53,14 @@ def run_attached(
 
 
 @contextlib.contextmanager
-def _deadline(
-    client: PodmanClient, path: str, timeout: float | None
-) -> Iterator[Callable[[], bool]]:
+def _deadline(wire: Wire, path: str, timeout: float | None) -> Iterator[Callable[[], bool]]:
     """Kill the container when the time is over, which ends its streams; yields whether it was."""
     over = threading.Event()
 
     def kill() -> None:
         over.set()
         with contextlib.suppress(EngineError), told("kill the container"):
-            client.api.post(f"{path}/kill", params={"signal": "KILL"}).raise_for_status()
+            wire.post(f"{path}/kill", params={"signal": "KILL"}).raise_for_status()
 
     if timeout is None:
         yield over.is_set

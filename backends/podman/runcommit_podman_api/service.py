@@ -18,16 +18,15 @@ from runcommit_core import EngineError, EngineOptions, Job, process
 from runcommit_podman_api import tunnel
 from runcommit_podman_api.address import Address, address_of
 from runcommit_podman_api.asking import told
+from runcommit_podman_api.wire import Wire
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from podman import PodmanClient
-
 PROGRAM = "podman"
 _READY_SECONDS = 30.0
 _LONGEST_SOCKET = 100
-_START = (
+_START_IT = (
     "start it there (`systemctl enable --now podman.socket`, with --user for one that is not"
     " root's), or look at its address"
 )
@@ -35,9 +34,9 @@ _START = (
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A service and podman-py's client of it; one of the job's own has no address."""
+    """A service and the way to it; one of the job's own has no address."""
 
-    client: PodmanClient
+    wire: Wire
     address: Address | None
 
     @property
@@ -73,30 +72,39 @@ def service_for(engine: EngineOptions) -> Iterator[Service]:
 def _opened(engine: EngineOptions, name: str, folder: Path, stack: contextlib.ExitStack) -> Service:
     address = address_of(engine)
     if address is not None and not address.url.startswith("ssh:"):
-        return Service(_client(address.url, stack), address)
+        return Service(_wire(address.url, stack), address)
     path = _socket_path(folder, name, stack)
     said = folder / f"service-{name}.log"
     argv = tunnel.command(address, path) if address else _private(engine, path)
     try:
-        running = stack.enter_context(process.started(*argv, log=said))
-        _wait_for(path, running, argv, said)
-        return Service(_client(f"http+unix://{path}", stack), address)
+        _start(argv, path, said, stack)
+        return Service(_wire(f"http+unix://{path}", stack), address)
     except EngineError as error:
         if address is None or not said.exists():
             raise
         raise tunnel.failure(address, error, said.read_text(errors="replace")) from error
 
 
-def _client(url: str, stack: contextlib.ExitStack) -> PodmanClient:
-    """A client whose service has answered; what it is asked later takes as long as it takes."""
+def _start(argv: tuple[str, ...], path: Path, said: Path, stack: contextlib.ExitStack) -> None:
+    if process.is_rehearsed():
+        process.attempt(*argv)
+        return
+    running = stack.enter_context(process.started(*argv, log=said))
+    _wait_for(path, running, argv, said)
+
+
+def _wire(url: str, stack: contextlib.ExitStack) -> Wire:
+    """The way to a service that has answered; what it is asked later takes as long as it takes."""
+    if process.is_rehearsed():
+        return Wire(url, None)
     from podman import PodmanClient
 
-    with told("answer", tip=_START):
+    with told("answer", tip=_START_IT):
         client: PodmanClient = stack.enter_context(PodmanClient(base_url=url, timeout=None))
         # no proxy stands between us and an engine
         client.api.trust_env = False
         client.api.get("/_ping", timeout=_READY_SECONDS).raise_for_status()
-    return client
+    return Wire(url, client)
 
 
 def _private(engine: EngineOptions, path: Path) -> tuple[str, ...]:
