@@ -22,6 +22,7 @@ import pytest
 import runcommit_podman_api as backend
 from runcommit_core import EngineOptions, UsageError
 from runcommit_core.plugins import installed
+from runcommit_podman_api import tunnel
 from runcommit_podman_api.address import Address, address_of
 from runcommit_podman_api.flags import part_of
 from tests.hosts import session
@@ -99,6 +100,13 @@ def test_what_is_no_address_is_refused(address: str):
     with pytest.raises(UsageError, match="no address") as caught:
         address_of(flags("--url", address))
     assert "tcp://HOST:PORT" in caught.value.tip
+
+
+def test_the_words_for_ssh_are_those_of_the_address():
+    words = tunnel.command(Address("ssh://me@[::1]:22/a%20b", "/key"), Path("/s"))
+    assert words[-8:] == ("-i", "/key", "-L", "/s:/a b", "-p", "22", "--", "me@::1")
+    plain = tunnel.command(Address("ssh://MyHost"), Path("/s"))
+    assert plain[-4:] == ("-L", "/s:/run/podman/podman.sock", "--", "MyHost")
 
 
 def test_a_password_in_an_address_is_refused_and_not_shown():
@@ -280,6 +288,20 @@ def test_root_takes_no_owners_from_the_store_of_another_user(
     assert verified.returncode == 2
     assert "another user's" in verified.stderr
     assert not user.leftovers()
+
+
+@pytest.mark.hosts("podman-api")
+def test_a_store_without_layers_of_its_own_is_read_by_its_root(
+    host: Host, shared_tmp: Path, job: tuple[str, ...]
+) -> None:
+    own = host.runcommit(*job).stdout
+    other = session().hosts["podman-vfs"]
+    with service(other, f"unix://{shared_tmp}/s"):
+        env = {"CONTAINER_HOST": f"unix://{shared_tmp}/s"}
+        found = host.runcommit(*job, "--metadata", shared_tmp / "told", env=env)
+    assert found.stdout == own
+    assert '"root"' in (shared_tmp / "told").read_text()
+    assert not other.leftovers()
 
 
 @EACH

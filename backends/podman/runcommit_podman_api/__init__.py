@@ -31,7 +31,7 @@ from runcommit_core import (
 )
 from runcommit_podman.checks import lacking, mounts_elsewhere
 from runcommit_podman.oom import without_a_trace
-from runcommit_podman.store import Store, read_store, store_from
+from runcommit_podman.store import Store, store_from
 from runcommit_podman_api.address import address_of
 
 if TYPE_CHECKING:
@@ -126,12 +126,17 @@ def run(job: Job, image: Image) -> Container:
 
 @hookimpl
 def commit(job: Job, container: Container) -> Image:
-    """Commit under the name that a push needs, unless there is a better way to the changes."""
+    """Commit under the name that a push needs, unless there is a better way to the changes.
+
+    A service of the job's own shares its store with the program, which knows the best way.
+    """
     from runcommit_podman_api import images
     from runcommit_podman_api.asking import split, told
 
     service = _service(job)
-    store = read_store(job, container) if service.address is None else _store(service, container)
+    if service.address is None:
+        return runcommit_podman.commit(job, container)
+    store = _store(service, container)
     if not store.compares_rightly:
         return Image(container.name)
     if upper := job.transport.upper(lambda: store.upper):
@@ -149,14 +154,17 @@ def save(job: Job, image: Image) -> SavedImage:
     """Push to the job's registry, or stream an archive; else read what was not committed."""
     from runcommit_podman_api.asking import transfer
 
+    service = _service(job)
+    if service.address is None:
+        return runcommit_podman.save(job, image)
     if image.upper:
         return job.transport.collect_upper(image.upper)
     if image.name == job.name:
         return root(job, Container(image.name))
     return job.transport.collect(
         job.id,
-        push=lambda access: transfer(_service(job).wire, access, "push", image.name),
-        save=lambda: _archive(_service(job), image.name),
+        push=lambda access: transfer(service.wire, access, "push", image.name),
+        save=lambda: _archive(service, image.name),
     )
 
 

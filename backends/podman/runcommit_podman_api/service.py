@@ -99,7 +99,7 @@ def _wire(url: str, stack: contextlib.ExitStack) -> Wire:
         return Wire(url, None)
     from podman import PodmanClient
 
-    with told("answer", tip=_START_IT):
+    with told(f"answer at {url}", tip=_START_IT):
         client: PodmanClient = stack.enter_context(PodmanClient(base_url=url, timeout=None))
         # no proxy stands between us and an engine
         client.api.trust_env = False

@@ -7,6 +7,7 @@ the user's list of known hosts. Here ssh itself decides, by the user's own setti
 from __future__ import annotations
 
 import re
+import shlex
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
@@ -37,7 +38,7 @@ def _cure(words: str, cure: str) -> tuple[re.Pattern[str], str]:
 _CURES = (
     _cure(
         "Host key verification failed",
-        "ssh does not know this host, or its key has changed: `ssh {there}` asks, once by hand",
+        "ssh does not know this host, or its key has changed: `{ssh}` asks, once by hand",
     ),
     _cure(
         "Permission denied|Too many authentication failures",
@@ -46,7 +47,7 @@ _CURES = (
     ),
     _cure(
         "open failed: (connect failed|administratively prohibited)",
-        "on {there}, start the service (`systemctl enable --now podman.socket`, with --user for"
+        "start the service there (`systemctl enable --now podman.socket`, with --user for"
         " one that is not root's), or name its socket, which is not {socket}:"
         " `podman info --format '{{{{.Host.RemoteSocket.Path}}}}'`",
     ),
@@ -57,19 +58,17 @@ _CURES = (
 )
 """From ssh's words to what helps; the first that fits."""
 
-_ELSE = "`ssh {there} podman info` must work without a question"
+_ELSE = "`{ssh} podman info` must work without a question"
 
 
 def command(address: Address, path: Path) -> tuple[str, ...]:
     """The words that make the socket ``path`` lead to the service, until they are ended."""
-    port = urlsplit(address.url).port
     return (
         *("ssh", "-N", "-T"),
         *(word for name, value in _OPTIONS.items() for word in ("-o", f"{name}={value}")),
         *(("-i", address.identity) if address.identity else ()),
-        *(("-p", str(port)) if port else ()),
         *("-L", f"{path}:{_socket(address)}"),
-        *("--", _destination(address)),
+        *_destination(address),
     )
 
 
@@ -81,7 +80,7 @@ def failure(address: Address, error: EngineError, said: str) -> EngineError:
         argv=error.argv,
         returncode=error.returncode,
         output=said.strip() or error.output or str(error),
-        tip=cure.format(there=_destination(address), socket=_socket(address)),
+        tip=cure.format(ssh=shlex.join(("ssh", *_destination(address))), socket=_socket(address)),
     )
 
 
@@ -89,7 +88,10 @@ def _socket(address: Address) -> str:
     return unquote(urlsplit(address.url).path) or _DEFAULT_SOCKET
 
 
-def _destination(address: Address) -> str:
+def _destination(address: Address) -> tuple[str, ...]:
+    """The words for host, port and user; ssh's own settings may know the host by capitals."""
     parts = urlsplit(address.url)
+    host = parts.netloc.rpartition("@")[2]
+    host = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
     user = f"{unquote(parts.username)}@" if parts.username else ""
-    return f"{user}{parts.hostname}"
+    return (*(("-p", str(parts.port)) if parts.port else ()), "--", f"{user}{host}")
