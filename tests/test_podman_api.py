@@ -22,7 +22,7 @@ import pytest
 import runcommit_podman_api as backend
 from runcommit_core import EngineOptions, UsageError
 from runcommit_core.plugins import installed
-from runcommit_podman_api import tunnel
+from runcommit_podman_api import connections, tunnel
 from runcommit_podman_api.address import Address, address_of
 from runcommit_podman_api.flags import part_of
 from tests.hosts import session
@@ -46,6 +46,7 @@ def _home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setattr(connections, "_MACHINES", ())
 
 
 def flags(*words: str) -> EngineOptions:
@@ -82,6 +83,22 @@ def test_connections_come_from_both_of_podmans_files(
     assert address_of(flags()) == Address("ssh://me@new/s", "/k")
     with pytest.raises(UsageError, match="no connection 'none'; it knows new, old"):
         address_of(flags("-c", "none"))
+
+
+def test_the_default_connection_is_taken_where_a_service_is_asked_for(tmp_path: Path):
+    folder = tmp_path / "containers"
+    folder.mkdir()
+    with pytest.raises(UsageError, match="no default connection; it knows none"):
+        address_of(flags("--remote"))
+    settings = (
+        '[engine]\nactive_service = "a"\n[engine.service_destinations.a]\nuri = "tcp://a:1"\n'
+    )
+    (folder / "containers.conf").write_text(settings)
+    assert address_of(flags()) is None
+    assert address_of(flags("--remote")) == Address("tcp://a:1")
+    (folder / "podman-connections.json").write_text("{")
+    with pytest.raises(UsageError, match=r"podman-connections\.json cannot be read"):
+        address_of(flags("--remote"))
 
 
 def test_a_running_service_takes_no_flags_of_the_program():
