@@ -27,9 +27,6 @@ if TYPE_CHECKING:
     Writer = Callable[[tarfile.TarFile], None]
 
 MEGABYTE = 1_000_000
-LAYERS = 4
-"""Into how many layers the data of a large base is split."""
-
 _PIECE = 4096
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 
@@ -47,6 +44,10 @@ class Base:
         return f"oci:{self.layout}:{NAME}"
 
     @property
+    def archive_ref(self) -> str:
+        return f"docker-archive:{self.archive}"
+
+    @property
     def tag(self) -> str:
         return f"localhost/benchmark/{self.name}:latest"
 
@@ -55,37 +56,44 @@ def make(name: str, folder: Path, *, gzipped: bool = True) -> Base:
     """Make one of ``KINDS`` in ``folder``, which must not have it yet."""
     base = Base(name, folder / name, folder / f"{name}.tar")
     (base.layout / "blobs/sha256").mkdir(parents=True)
-    layers = list(_layer_files(base.layout, KINDS[name]()))
+    layers = list(_layer_files(base.layout, KINDS[name].writers))
     config = _json(_config([_sha256(layer) for layer in layers]))
     _write_archive(base, config, layers)
-    _write_layout(base.layout, config, layers, gzipped=gzipped)
+    _write_layout(base, config, layers, gzipped=gzipped)
     return base
 
 
-def _data(megabytes: int) -> list[Writer]:
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What lies on top of busybox (2 MB), one writer per layer."""
+
+    megabytes: int
+    writers: list[Writer]
+
+
+def _data(megabytes: int, layers: int = 4) -> Recipe:
     """As many files as megabytes, 1 MB each."""
 
     def writer(number: int) -> Writer:
-        source = _Source(number)
-
         def write(tar: tarfile.TarFile) -> None:
-            for index in range(number, megabytes, LAYERS):
+            source = _Source(number)
+            for index in range(number, megabytes, layers):
                 _add(tar, f"opt/data/{number}/{index:05}", source.text(MEGABYTE))
 
         return write
 
-    return [writer(number) for number in range(LAYERS)]
+    return Recipe(megabytes, [writer(number) for number in range(layers)])
 
 
-def _many_files() -> list[Writer]:
-    """100,000 files of 100 bytes in 1,000 directories."""
+def _many_files(count: int) -> Recipe:
+    """Files of 100 bytes, 100 in each directory; an archive spends a kilobyte on each."""
 
     def write(tar: tarfile.TarFile) -> None:
         source = _Source(0)
-        for index in range(100_000):
+        for index in range(count):
             _add(tar, f"opt/many/{index // 100:03}/{index:05}", source.text(100))
 
-    return [write]
+    return Recipe(count // 1000, [write])
 
 
 class _Source:
@@ -106,14 +114,15 @@ class _Source:
         return b"".join(self._text[start : start + _PIECE] for start in starts)[:size]
 
 
-KINDS: dict[str, Callable[[], list[Writer]]] = {
-    "small": list,
-    "200": lambda: _data(200),
-    "1200": lambda: _data(1200),
-    "2400": lambda: _data(2400),
-    "many": _many_files,
+KINDS = {
+    "small": Recipe(0, []),
+    "200": _data(200),
+    "1200": _data(1200),
+    "2400": _data(2400),
+    "layers": _data(200, layers=60),
+    "many": _many_files(100_000),
 }
-"""What lies on top of busybox (2 MB), one writer per layer; a number is a size in megabytes."""
+"""The bases; a number is a size in megabytes, in four layers."""
 
 
 def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
@@ -147,29 +156,42 @@ def _config(diff_ids: list[str]) -> dict[str, Any]:
 
 def _write_archive(base: Base, config: bytes, layers: list[Path]) -> None:
     name = f"{hashlib.sha256(config).hexdigest()}.json"
-    manifest = [{"Config": name, "RepoTags": [base.tag], "Layers": [path.name for path in layers]}]
+    manifest = _docker_manifest(base, name, [path.name for path in layers])
     with tarfile.open(base.archive, "w", format=tarfile.PAX_FORMAT) as tar:
         for path in layers:
             tar.add(path, path.name)
         _add(tar, name, config)
-        _add(tar, "manifest.json", _json(manifest))
+        _add(tar, "manifest.json", manifest)
 
 
-def _write_layout(layout: Path, config: bytes, layers: list[Path], *, gzipped: bool) -> None:
+def _docker_manifest(base: Base, config: str, layers: list[str]) -> bytes:
+    return _json([{"Config": config, "RepoTags": [base.tag], "Layers": layers}])
+
+
+def _write_layout(base: Base, config: bytes, layers: list[Path], *, gzipped: bool) -> None:
     """Write the layout; the plain layers are no longer where they were."""
+    layout = base.layout
     oci = "application/vnd.oci.image"
     kind = f"{oci}.layer.v1.tar" + ("+gzip" if gzipped else "")
     stored = [_gzip(path) for path in layers] if gzipped else layers
+    config_blob = _blob(layout, config, f"{oci}.config.v1+json")
+    blobs = [_moved(layout, path, kind) for path in stored]
     manifest = {
         "schemaVersion": 2,
         "mediaType": f"{oci}.manifest.v1+json",
-        "config": _blob(layout, config, f"{oci}.config.v1+json"),
-        "layers": [_moved(layout, path, kind) for path in stored],
+        "config": config_blob,
+        "layers": blobs,
     }
     entry = _blob(layout, _json(manifest), f"{oci}.manifest.v1+json")
     entry["annotations"] = {"org.opencontainers.image.ref.name": NAME}
     (layout / "index.json").write_bytes(_json({"schemaVersion": 2, "manifests": [entry]}))
     (layout / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
+    for_docker = _docker_manifest(base, _path(config_blob), [_path(blob) for blob in blobs])
+    (layout / "manifest.json").write_bytes(for_docker)
+
+
+def _path(blob: dict[str, Any]) -> str:
+    return f"blobs/{blob['digest'].replace(':', '/')}"
 
 
 def _blob(layout: Path, data: bytes, media_type: str) -> dict[str, Any]:

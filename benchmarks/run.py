@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import datetime as dt
+import importlib.util
 import json
 import os
 import shutil
@@ -16,8 +17,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks import bases, engines
-from benchmarks.measure import measure
+from benchmarks import bases, engines, plot
+from benchmarks.measure import Kind, measure
 from benchmarks.report import Measured, as_json, markdown
 from benchmarks.workloads import WORKLOADS, Place
 from tests.hosts import SPECS, VARIABLE, Host, session
@@ -25,9 +26,12 @@ from tests.hosts import SPECS, VARIABLE, Host, session
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 
+    from benchmarks.bases import Base
     from benchmarks.workloads import Workload
 
 HOSTS = ["docker", "podman", "buildah"]
+OPTIONAL = [Kind.FORCED, Kind.CLASSIC, Kind.PEER, Kind.OTHER]
+"""What no goal of W2 and W3 but the classic way's needs."""
 
 
 def main() -> int:
@@ -43,15 +47,17 @@ def main() -> int:
     print("\n".join(f"{key}: {value}" for key, value in facts.items()), end="\n\n")
     print(markdown(measured))
     if options.json:
-        document = {"facts": facts, "times": as_json(measured)}
+        document = {"facts": facts, **as_json(measured)}
         options.json.write_text(json.dumps(document, indent=1) + "\n")
+    if options.plot:
+        plot.draw(as_json(measured)["times"], options.plot)
     return 0
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="scripts/bench",
-        description="Time runcommit beside the engine's bare run and the classic way.",
+        description="Time runcommit beside the engine's bare run, the classic way, and peers.",
         epilog="LIST: names with commas between them. "
         + " ".join(f"{name}: {workload.title}." for name, workload in WORKLOADS.items()),
     )
@@ -72,11 +78,18 @@ def _options() -> argparse.Namespace:
         "--layers", choices=["gzip", "plain"], default="gzip",
         help="how the bases' OCI layouts store layers (default: gzip)",
     )  # fmt: skip
+    parser.add_argument(
+        "--without", type=_names(OPTIONAL), default=[], metavar="LIST",
+        help=f"leave these out: of {', '.join(OPTIONAL)}, or all (default: none)",
+    )  # fmt: skip
     parser.add_argument("--rounds", type=int, default=7, help="that count (default: 7)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every single time there")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the medians there, as SVG")
     options = parser.parse_args()
     if options.rounds < 1:
         parser.error("--rounds must be at least 1")
+    if options.plot and not importlib.util.find_spec("matplotlib"):
+        parser.error("--plot needs matplotlib: pip install --group bench")
     return options
 
 
@@ -107,39 +120,64 @@ def _facts(hosts: list[Host], options: argparse.Namespace) -> dict[str, str]:
 def _measure_all(hosts: list[Host], options: argparse.Namespace) -> list[Measured]:
     chosen = {name: WORKLOADS[name] for name in options.workload}
     wanted = {name: options.bases or workload.bases for name, workload in chosen.items()}
-    measured = []
-    with tempfile.TemporaryDirectory(dir=session().shared) as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        for kind in [kind for kind in bases.KINDS if any(kind in each for each in wanted.values())]:
-            _say(f"making the base {kind}")
-            with _on_hosts(hosts, kind, folder, options.layers) as places:
-                for label, workload in chosen.items():
-                    if kind in wanted[label]:
-                        measured.append(_measure(label, workload, places, options.rounds))
-    return sorted(measured, key=lambda item: item.workload)
+    kinds = [kind for kind in bases.KINDS if any(kind in each for each in wanted.values())]
+    _check_disk(kinds, len(hosts))
+    with _made(hosts, kinds, options.layers) as made:
+        measured = []
+        for name, workload in chosen.items():
+            places = [
+                Place(host, made[kind], Path(host.env["TMPDIR"]))
+                for kind in kinds
+                if kind in wanted[name]
+                for host in hosts
+            ]
+            measured.append(_measure(name, workload, places, options))
+        return measured
+
+
+def _check_disk(kinds: list[str], hosts: int) -> None:
+    """Refuse early what would fail when a disk is full, an hour later."""
+    sizes = [bases.KINDS[kind].megabytes for kind in kinds]
+    # Layout, archive, and one copy in each engine; what a contender makes of the largest; W5.
+    needed = sum(sizes) * (2 + hosts) + 3 * max(sizes) + 6000
+    free = shutil.disk_usage(session().shared).free // bases.MEGABYTE
+    if free < needed:
+        raise SystemExit(
+            f"scripts/bench: {session().shared} has {free / 1000:.0f} GB free, these bases on "
+            f"{hosts} hosts need {needed / 1000:.0f}: choose fewer with --bases or --hosts"
+        )
 
 
 @contextlib.contextmanager
-def _on_hosts(hosts: list[Host], kind: str, folder: Path, layers: str) -> Iterator[list[Place]]:
-    base = bases.make(kind, folder, gzipped=layers == "gzip")
-    places = [Place(host, base, Path(host.env["TMPDIR"])) for host in hosts]
-    try:
-        yield places
-    finally:
-        for host in hosts:
-            engines.forget(host)
-        shutil.rmtree(base.layout)
-        base.archive.unlink()
+def _made(hosts: list[Host], kinds: list[str], layers: str) -> Iterator[dict[str, Base]]:
+    """Make the bases; in the end engines forget them."""
+    with tempfile.TemporaryDirectory(dir=session().shared) as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        made = {}
+        for kind in kinds:
+            _say(f"making the base {kind}")
+            made[kind] = bases.make(kind, folder, gzipped=layers == "gzip")
+        try:
+            yield made
+        finally:
+            for host in hosts:
+                engines.forget(host)
 
 
-def _measure(label: str, workload: Workload, places: list[Place], rounds: int) -> Measured:
+def _measure(
+    name: str, workload: Workload, places: list[Place], options: argparse.Namespace
+) -> Measured:
     for place in places:
         engines.take_in(place.host, place.base)
-    _say(f"{label} on {places[0].base.name}: {workload.title}")
-    contenders = [contender for place in places for contender in workload.contenders(place)]
-    timings = measure(contenders, rounds)
-    return Measured(label, workload.title, places[0].base.name, timings)
+    _say(f"{name} on {', '.join(dict.fromkeys(it.base.name for it in places))}: {workload.title}")
+    contenders = [
+        contender
+        for place in places
+        for contender in workload.contenders(place)
+        if contender.kind not in options.without
+    ]
+    return Measured(name, workload, measure(contenders, options.rounds))
 
 
 def _say(text: str) -> None:
