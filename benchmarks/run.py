@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 HOSTS = ["docker", "podman", "buildah"]
 OPTIONAL = [Kind.FORCED, Kind.CLASSIC, Kind.PEER, Kind.OTHER]
-"""What no goal of W2 and W3 but the classic way's needs."""
+"""The kinds of contenders without which a table still says something."""
 
 
 def main() -> int:
