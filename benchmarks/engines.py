@@ -118,5 +118,12 @@ def forget(host: Host) -> None:
 
 
 def version(host: Host) -> str:
-    """The first line that the engine says about its version."""
+    """What the engine says about its version; of docker that is the daemon."""
+    if host.program == "docker":
+        server = host.run("docker", "version", "--format", "{{.Server.Version}}").stdout.strip()
+        return f"{server} (client: {_version_line(host)})"
+    return _version_line(host)
+
+
+def _version_line(host: Host) -> str:
     return host.run(host.program, "--version").stdout.splitlines()[0]

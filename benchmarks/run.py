@@ -11,6 +11,7 @@ import datetime as dt
 import importlib.util
 import json
 import os
+import shlex
 import shutil
 import sys
 import tempfile
@@ -43,15 +44,17 @@ def main() -> int:
         os.execv(sys.executable, [sys.executable, "-m", "tests.with_hosts", *only, "--", *again])
     hosts = [session().hosts[name] for name in options.hosts]
     facts = _facts(hosts, options)
-    measured = _measure_all(hosts, options)
+    measured, failures = _measure_all(hosts, options)
     print("\n".join(f"{key}: {value}" for key, value in facts.items()), end="\n\n")
     print(markdown(measured))
     if options.json:
         document = {"facts": facts, **as_json(measured)}
         options.json.write_text(json.dumps(document, indent=1) + "\n")
-    if options.plot:
+    if options.plot and measured:
         plot.draw(as_json(measured)["times"], options.plot)
-    return 0
+    for failure in failures:
+        _say(failure)
+    return 1 if failures else 0
 
 
 def _options() -> argparse.Namespace:
@@ -88,6 +91,9 @@ def _options() -> argparse.Namespace:
     options = parser.parse_args()
     if options.rounds < 1:
         parser.error("--rounds must be at least 1")
+    for path in filter(None, (options.json, options.plot)):
+        if not path.absolute().parent.is_dir():
+            parser.error(f"{path}: there is no such folder")
     if options.plot and not importlib.util.find_spec("matplotlib"):
         parser.error("--plot needs matplotlib: pip install --group bench")
     return options
@@ -111,19 +117,23 @@ def _facts(hosts: list[Host], options: argparse.Namespace) -> dict[str, str]:
         "machine": f"{os.cpu_count()} CPUs, {kernel.sysname} {kernel.release}, {kernel.machine}",
         "load before": f"{os.getloadavg()[0]:.2f}",
         "python": sys.version.split()[0],
+        "command": shlex.join(["scripts/bench", *sys.argv[1:]]),
         "rounds": str(options.rounds),
         "layers of the base": options.layers,
         **{host.name: engines.version(host) for host in hosts},
     }
 
 
-def _measure_all(hosts: list[Host], options: argparse.Namespace) -> list[Measured]:
+def _measure_all(
+    hosts: list[Host], options: argparse.Namespace
+) -> tuple[list[Measured], list[str]]:
+    """Measure workload by workload; one that fails costs no other its times."""
     chosen = {name: WORKLOADS[name] for name in options.workload}
     wanted = {name: options.bases or workload.bases for name, workload in chosen.items()}
     kinds = [kind for kind in bases.KINDS if any(kind in each for each in wanted.values())]
     _check_disk(kinds, len(hosts))
     with _made(hosts, kinds, options.layers) as made:
-        measured = []
+        measured, failures = [], []
         for name, workload in chosen.items():
             places = [
                 Place(host, made[kind], Path(host.env["TMPDIR"]))
@@ -131,8 +141,11 @@ def _measure_all(hosts: list[Host], options: argparse.Namespace) -> list[Measure
                 if kind in wanted[name]
                 for host in hosts
             ]
-            measured.append(_measure(name, workload, places, options))
-        return measured
+            try:
+                measured.append(_measure(name, workload, places, options))
+            except Exception as error:  # noqa: BLE001  # whatever a contender fails with
+                failures.append(f"{name}: {type(error).__name__}: {error}")
+        return measured, failures
 
 
 def _check_disk(kinds: list[str], hosts: int) -> None:

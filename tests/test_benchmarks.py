@@ -197,6 +197,32 @@ def test_bases_that_the_disk_cannot_hold_are_refused(monkeypatch, tmp_path):
         run._check_disk(["small", "1200"], 9)
 
 
+def test_a_workload_that_fails_costs_no_other_its_times(monkeypatch, tmp_path):
+    def workload(action):
+        def contenders(place):
+            return [place.contender("it", Kind.OURS, action)]
+
+        return Workload("title", ("small",), contenders, ())
+
+    def fail():
+        raise AssertionError("no layer")
+
+    monkeypatch.setattr(run, "WORKLOADS", {"W1": workload(fail), "W2": workload(list)})
+    monkeypatch.setattr(run, "session", lambda: SimpleNamespace(shared=tmp_path))
+    forgotten = []
+    monkeypatch.setattr(engines, "forget", forgotten.append)
+    monkeypatch.setattr(engines, "take_in", lambda _host, _base: None)
+    host = Host(SPECS[0], (), "python", str(tmp_path), "", {"TMPDIR": str(tmp_path)})
+    options = SimpleNamespace(
+        workload=["W1", "W2"], bases=None, layers="plain", without=[], rounds=1
+    )
+    measured, failures = run._measure_all([host], options)
+    assert [item.name for item in measured] == ["W2"]
+    assert failures == ["W1: AssertionError: no layer"]
+    assert forgotten == [host]
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_bars_of_one_base_stand_together_with_a_gap_between_hosts():
     measured = [Measured("W1", Workload("title", (), list, ()), TIMES)]
     panels = plot.panels(as_json(measured)["times"])
