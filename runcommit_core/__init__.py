@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     )
     from runcommit_core.orphans import await_orphans, end_orphans, made_by
     from runcommit_core.registry.access import Access
+    from runcommit_core.surroundings.capabilities import added_capabilities
     from runcommit_core.surroundings.emulation import check_emulation
     from runcommit_core.surroundings.limits import rootless_limits
     from runcommit_core.transport import Transport
@@ -97,6 +98,7 @@ _HOMES = {
     ),
     "orphans": ("await_orphans", "end_orphans", "made_by"),
     "registry.access": ("Access",),
+    "surroundings.capabilities": ("added_capabilities",),
     "surroundings.emulation": ("check_emulation",),
     "surroundings.limits": ("rootless_limits",),
     "transport": ("Transport",),
@@ -136,6 +138,7 @@ __all__ = [
     "Transport",
     "UnknownBackendError",
     "UsageError",
+    "added_capabilities",
     "await_orphans",
     "check_emulation",
     "end_orphans",

@@ -147,3 +147,14 @@ def test_a_link_of_that_name_is_no_success(bench: Bench) -> None:
     base = bases.busybox(bench.folder / "base")
     ran = bench.job(base.ref, "-c", "ln /data/kept /data/.wh.changed")
     assert ran.returncode in (ENGINE_FAILED, BAD_ARCHIVE), ran.stderr
+
+
+@pytest.mark.hosts("docker", "podman", "podman-rootless", "buildah", "buildah-rootless")
+def test_a_base_of_many_layers(bench: Bench) -> None:
+    """What an overlay is mounted with then exceeds the page that the kernel takes."""
+    more = [bases.file_layer(f"data/layer{number}", b"x") for number in range(100)]
+    base = bases.write_layout(bench.folder / "base", [bases.busybox_layer(), *more])
+    layer = bench.folder / "layer.tar"
+    ran = bench.job(base.ref, "-c", "rm /data/layer7; echo -n x > /data/new", "-o", layer)
+    assert ran.returncode == 0, ran.stderr
+    assert lines_of(layer) == ["- data/layer7", "d 755 0:0 data", "f 644 0:0 data/new = x"]

@@ -85,6 +85,22 @@ def base(bench: Bench) -> bases.Base:
     return bases.busybox(bench.folder / "base")
 
 
+@pytest.mark.hosts(
+    *("docker", "podman", "podman-rootless", "buildah", "buildah-rootless", "podman-api")
+)
+@pytest.mark.parametrize(
+    ("flags", "effective"),
+    [("", "a80425fb"), ("--cap-drop=CAP_MKNOD", "a00425fb"), ("--cap-drop ALL", "00000000")],
+)
+def test_capabilities_are_dockers(
+    bench: Bench, base: bases.Base, flags: str, effective: str
+) -> None:
+    given = ("--run-flag", flags) if flags else ()
+    ran = bench.job(base.ref, *given, "-c", "grep CapEff /proc/self/status")
+    assert ran.returncode == 0, ran.stderr
+    assert f"CapEff:\t00000000{effective}\n" in ran.stderr
+
+
 @pytest.mark.hosts(*ROOTFUL)
 def test_no_process_of_the_engine_knows_the_secret(
     host: Host, bench: Bench, base: bases.Base

@@ -21,6 +21,7 @@ from runcommit_core import (
     Image,
     Job,
     SavedImage,
+    added_capabilities,
     check_emulation,
     hookimpl,
     process,
@@ -41,7 +42,6 @@ _NOT_FOUND = re.compile(r"(executable file not found|no such file or directory)"
 _NOT_STARTED = re.compile(
     r"creating container for \[|process failed to start with error|unable to start container"
 )
-_DOCKERS_CAPABILITIES = ("AUDIT_WRITE", "MKNOD", "NET_RAW")
 
 
 @hookimpl
@@ -217,7 +217,7 @@ def _from_words(job: Job, image: Image) -> tuple[str, ...]:
 def _run_words(job: Job) -> tuple[str, ...]:
     """All words of the command that runs the user's in it."""
     options = ["--hostname=runcommit"]
-    options += [f"--cap-add=CAP_{name}" for name in _DOCKERS_CAPABILITIES]
+    options += [f"--cap-add=CAP_{name}" for name in added_capabilities(job.run.flags)]
     options += job.run.words(workdir="--workingdir")
     for mount in job.run.mounts:
         if mount.source:
@@ -233,10 +233,13 @@ def _buildah(job: Job) -> tuple[str, ...]:
 
 
 def _upper(job: Job, container: Container) -> str:
-    """Where native overlay keeps the changes: beside the mount point."""
+    """Where native overlay keeps the changes: beside the mount point.
+
+    With some 50 layers and more buildah fails to mount a container that has run.
+    """
     if not _compares_rightly(job):
         return ""
-    mounted = Path(process.output(*_buildah(job), "mount", container.name))
+    mounted = Path(process.attempt(*_buildah(job), "mount", container.name).output.strip())
     return str(mounted.with_name("diff")) if mounted.name == "merged" else ""
 
 

@@ -19,13 +19,13 @@ from runcommit_core import (
     Image,
     Job,
     SavedImage,
+    added_capabilities,
     check_emulation,
     hookimpl,
     process,
     save_root,
     save_upper,
 )
-from runcommit_podman.capabilities import added_capabilities
 from runcommit_podman.checks import lacking
 from runcommit_podman.oom import without_a_trace
 from runcommit_podman.store import read_store

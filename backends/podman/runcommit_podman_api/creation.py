@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from runcommit_podman.capabilities import added_capabilities
+from runcommit_core import added_capabilities
 from runcommit_podman_api.flags import limits, merged, part_of
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""The capabilities that docker gives to a container and podman does not."""
+"""The capabilities that docker gives to a container, and podman and buildah do not."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ _DOCKERS = ("AUDIT_WRITE", "MKNOD", "NET_RAW")
 
 
 def added_capabilities(flags: Sequence[str]) -> list[str]:
-    """What is to be added for a run with these flags: nothing that ``--cap-drop`` takes away.
+    """What an engine has to add, so that a run with these flags has what docker gives.
 
-    podman refuses to do both, and with ``ALL`` what is added stays.
+    Nothing that ``--cap-drop`` takes away: podman refuses to do both, and with ``ALL`` what is
+    added stays.  The names are without ``CAP_``.
     """
     dropped = set(_dropped(flags))
     return [] if "ALL" in dropped else [name for name in _DOCKERS if name not in dropped]
