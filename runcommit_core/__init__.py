@@ -51,6 +51,7 @@ if TYPE_CHECKING:
         SavedImage,
     )
     from runcommit_core.orphans import await_orphans, end_orphans, made_by
+    from runcommit_core.place import Place, place_at
     from runcommit_core.registry.access import Access
     from runcommit_core.surroundings.capabilities import added_capabilities
     from runcommit_core.surroundings.emulation import check_emulation
@@ -97,6 +98,7 @@ _HOMES = {
         "SavedImage",
     ),
     "orphans": ("await_orphans", "end_orphans", "made_by"),
+    "place": ("Place", "place_at"),
     "registry.access": ("Access",),
     "surroundings.capabilities": ("added_capabilities",),
     "surroundings.emulation": ("check_emulation",),
@@ -127,6 +129,7 @@ __all__ = [
     "Layers",
     "Leftover",
     "Mount",
+    "Place",
     "PlannedCommand",
     "PolicyError",
     "RawLayer",
@@ -146,6 +149,7 @@ __all__ = [
     "hookimpl",
     "list_files",
     "made_by",
+    "place_at",
     "process",
     "read_files",
     "rootless_limits",

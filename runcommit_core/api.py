@@ -39,6 +39,7 @@ from runcommit_core.oci.edits import config_edits
 from runcommit_core.oci.imageplace import checked_name
 from runcommit_core.oci.imageplace import image_format as output_format
 from runcommit_core.outputs import Targets, extended_config
+from runcommit_core.place import placed
 from runcommit_core.progress import (
     CommandsStarted,
     JobFinished,
@@ -244,6 +245,7 @@ def run_commit(
         )
         places = [*staged.places, *(files.places if files else ())]
         record.begin(job, choice.name, backend, places)
+        job = job if choice.late else placed(steps, job, record)
         reference = os.fspath(base)
         original, locate = _open(steps, job, reference, platform, watch)
         job = rebase(job, original, locate=locate, epoch=source_date_epoch)
@@ -347,6 +349,7 @@ def _run_steps(
     verified: bool,
 ) -> Layers:
     name, steps = choice.settle()
+    job = placed(steps, job, record)
     refuse_run(steps, name, job)
     record.on_base(job.transport.name)
     job = dataclasses.replace(job, backend=name)

@@ -34,6 +34,50 @@ _CURES = (
         "set DOCKER_API_VERSION to the version that the daemon names, or update the daemon",
     ),
     _cure(
+        r"closed by remote host|error waiting for container|/wait\": ",
+        "the connection to the engine was cut; `runcommit prune` removes the job's container there"
+        " if that could not be done now",
+    ),
+    _cure(
+        r"host key verification failed|key mismatch|knownhosts",
+        "the machine's key is not known, or is another one: connect once by hand (`ssh HOST`) and"
+        " look at the key before it goes into ~/.ssh/known_hosts",
+    ),
+    _cure(
+        r"permission denied \(publickey|unable to authenticate",
+        "ssh must get there without a password: load the key into ssh-agent, or name it with"
+        " IdentityFile in ~/.ssh/config (podman: --identity, CONTAINER_SSHKEY)",
+    ),
+    _cure(
+        r"strconv.Atoi: parsing",
+        "podman wants the port in the address as well: ssh://USER@HOST:22/run/podman/podman.sock",
+    ),
+    _cure(
+        r"bind source path does not exist|statfs \S+: no such file",
+        "does the engine have this machine's files?  A virtual machine has those of the folders"
+        " that it shares: set TMPDIR and RUNCOMMIT_CACHE_DIR to one of them",
+    ),
+    _cure(
+        r"could not resolve hostname|(error during|failed to) connect.{0,600}no such host",
+        "no machine has that name: look at the engine's address (DOCKER_HOST, `docker context ls`,"
+        " CONTAINER_HOST, `podman system connection list`)",
+    ),
+    _cure(
+        r"(docker|podman): (command )?not found",
+        "install the engine there, or put its program on the PATH that ssh commands have there",
+    ),
+    _cure(
+        r"cannot connect to podman|unable to connect to podman",
+        "start the service (`systemctl start podman.socket`), or set CONTAINER_HOST or the"
+        " connection right",
+    ),
+    _cure(
+        r"docker daemon at (tcp|ssh)"
+        r"|(error during|failed to) connect.{0,600}(ssh: |dial tcp|timed out|refused)",
+        "is that machine up, and is its engine (or sshd) at that address?  `docker context ls` and"
+        " `podman system connection list` show where they look",
+    ),
+    _cure(
         r"cannot connect to the docker daemon|error during connect|failed to connect to the docker",
         "start the daemon (`systemctl start docker`), or set DOCKER_HOST or the context right",
     ),

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         RunOptions,
         SavedImage,
     )
+    from runcommit_core.place import Place
     from runcommit_core.process import Completed
 
 PROJECT = "runcommit"
@@ -100,6 +101,17 @@ class Pipeline(Backend, Protocol):
         the engine nothing for what is not in it.  ``run`` is what the job asks for.  A job that
         needs what is lacking is refused with the reason.  Optional: a backend without it lacks
         the optional steps that it does not implement, and nothing else.
+        """
+        ...
+
+    @hookspec(firstresult=True)
+    def place(self, engine: EngineOptions) -> Place:
+        """Say where the engine is, without asking the engine itself, and pin that choice.
+
+        ``runcommit_core.place_at`` makes a place of an address.  The ``engine`` of the answer is
+        what all other steps of the job are given.  Images travel accordingly; what else another
+        machine makes impossible is for ``lacks`` to declare.  Optional: without it the engine is
+        on this machine.
         """
         ...
 

@@ -99,20 +99,23 @@ def rebase(job: Job, base: BaseImage, *, locate: Locate, epoch: int | None) -> J
     indexing = Indexing(cache_dir(), base, locate)
     defaults = run_defaults(base.config)
     seconds = choose_epoch(epoch, base.config)
+    transport = _transport(
+        base,
+        job.id,
+        job.transport.mode,
+        job.folder,
+        job.cleanup,
+        locate,
+        indexing,
+        job.progress,
+    )
+    if job.place:
+        transport.lead_to(job.place)
     return dataclasses.replace(
         job,
         base=base,
         locate=locate,
-        transport=_transport(
-            base,
-            job.id,
-            job.transport.mode,
-            job.folder,
-            job.cleanup,
-            locate,
-            indexing,
-            job.progress,
-        ),
+        transport=transport,
         tree=indexing.tree,
         layer=dataclasses.replace(job.layer, epoch=seconds),
         run=dataclasses.replace(

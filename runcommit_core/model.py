@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from runcommit_core.layer.basetree import BaseTree
     from runcommit_core.layer.canonical import LayerReport
     from runcommit_core.oci.model import BaseImage, BaseLayer, DiffId, Digest
+    from runcommit_core.place import Place
     from runcommit_core.transport import Transport
 
 
@@ -126,7 +127,8 @@ class Job:
     the layer goes (in ``folder`` where the user wants none); ``console`` takes what the command
     says, ``progress`` the events; whoever creates something pushes its undo on ``cleanup``,
     or, for the container that the command runs in, on ``containers``, which unwinds first.  The
-    private copy of the base stays in the engine unless ``keep_base`` is false.
+    private copy of the base stays in the engine unless ``keep_base`` is false.  ``place`` is where
+    the engine is, as far as the backend tells.
     """
 
     id: str
@@ -146,11 +148,17 @@ class Job:
     containers: contextlib.ExitStack
     progress: Progress = ignore
     keep_base: bool = True
+    place: Place | None = None
 
     @property
     def name(self) -> str:
         """The name of the job's container and of whatever else needs one."""
         return f"runcommit-{self.id}"
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether the engine is on another machine."""
+        return self.place is not None and not self.place.here
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,8 +59,15 @@ _START_TIPS = {
     errno.E2BIG: "words and variables together are more than the kernel takes: give fewer",
 }
 
-_GONE = re.compile(r"no such (?!file or directory)|not known|not found", re.IGNORECASE)
-"""How engines say that something does not exist; a missing file is their socket or program."""
+_GONE = re.compile(
+    r"no such (?!file or directory|host)|(?<!service )not known"
+    r"|(?<!command )(?<!context )(?<!file )not found",
+    re.IGNORECASE,
+)
+"""How engines say that something does not exist.
+
+What misses a file, a command, a host or a context has not reached its engine.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +105,16 @@ def is_rehearsed() -> bool:
     return _rehearsal.get() is not None
 
 
+@contextlib.contextmanager
+def for_real() -> Iterator[None]:
+    """Start processes in this block even in a rehearsal: for what asks no engine at all."""
+    token = _rehearsal.set(None)
+    try:
+        yield
+    finally:
+        _rehearsal.reset(token)
+
+
 def output(
     *argv: str,
     env: Mapping[str, str] | None = None,
@@ -119,6 +136,17 @@ def checked(completed: Completed) -> Completed:
     if completed.returncode:
         raise failure(completed.argv, completed.returncode, completed.words)
     return completed
+
+
+def found(*argv: str) -> Completed | None:
+    """Ask the engine for something; None where it answers that there is no such thing.
+
+    Raises EngineError where it does not answer.
+    """
+    completed = attempt(*argv)
+    if completed.returncode and _already_gone(completed.words):
+        return None
+    return checked(completed)
 
 
 def attempt(

@@ -1,8 +1,8 @@
 """How images travel between us and the engine: by the loopback registry, or as archive streams.
 
-The registry comes first.  An engine that cannot use it (a remote host, a network namespace of its
-own, a layer form that it does not know) gets archives; which way was taken is logged and told in
-the metadata.
+The registry comes first; ssh takes it to an engine on another machine.  An engine that cannot use
+it (another machine without ssh, a network namespace of its own, a layer form that it does not
+know) gets archives; which way was taken is logged and told in the metadata.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from runcommit_core.model import SavedImage
     from runcommit_core.oci.model import BaseImage, BaseLayer, DiffId
+    from runcommit_core.place import Place
     from runcommit_core.registry.access import Access
     from runcommit_core.registry.endpoint import Endpoint, Feeder
     from runcommit_core.registry.served import ServedImage
@@ -76,7 +77,19 @@ class Transport:
         self._progress = progress
         self._endpoint: Endpoint | None = None
         self._image = image or private_image(base)
+        self._place: Place | None = None
+        self._port = 0
         self.used = ""
+
+    def lead_to(self, place: Place) -> None:
+        """Let images travel to that place: another machine has neither our loopback nor our disk.
+
+        A registry that was asked for is tried all the same.
+        """
+        self._place = place
+        if not place.loopback and not place.ssh and self.mode is Mode.AUTO:
+            log.info("the engine is on another machine (%s): images go as archives", place.address)
+            self.mode = Mode.ARCHIVE
 
     @property
     def name(self) -> str:
@@ -92,7 +105,7 @@ class Transport:
 
     def tag(self, job_id: str) -> str:
         """A name to commit under, such that a push of it goes to this job's registry."""
-        if self.mode is Mode.ARCHIVE:
+        if not self._reachable():
             return f"localhost/runcommit/job:{job_id}"
         return self._access().reference(job_id)
 
@@ -105,9 +118,9 @@ class Transport:
         archive to stream into the engine, which holds the image under ``name``.
         """
         pull, load = in_turn(self.name, pull), in_turn(self.name, load)
-        if self.mode is not Mode.ARCHIVE and self._image.portable:
+        if self._image.portable and self._reachable():
             try:
-                pull(self._access())
+                self._ask_us(pull)
             except EngineError as error:
                 self._give_up("pull from", error)
             else:
@@ -124,7 +137,8 @@ class Transport:
         """
         from runcommit_core.layer.upper import can_read_uppers
 
-        if self.mode is not Mode.AUTO or not (enter or can_read_uppers()):
+        elsewhere = self._place is not None and not self._place.loopback
+        if elsewhere or self.mode is not Mode.AUTO or not (enter or can_read_uppers()):
             return None
         folder = find().strip()
         return Path(folder) if folder.startswith("/") and self._is_there(folder) else None
@@ -150,9 +164,9 @@ class Transport:
 
         ``push`` pushes it there, ``save`` opens a docker-archive of it as a stream.
         """
-        if self.mode is not Mode.ARCHIVE:
+        if self._reachable():
             try:
-                push(self._access())
+                self._ask_us(push)
             except EngineError as error:
                 self._give_up("push to", error)
             else:
@@ -197,7 +211,7 @@ class Transport:
 
         Where it comes as an archive the engine holds it under ``name``.
         """
-        return Transport(
+        other = Transport(
             result,
             job_id=self._job_id,
             mode=self.mode,
@@ -208,6 +222,9 @@ class Transport:
             progress=self._progress,
             image=result_image(result, name),
         )
+        if self._place:
+            other.lead_to(self._place)
+        return other
 
     def _archive(self) -> Iterator[bytes]:
         from runcommit_core.oci.dockertar import archive_stream
@@ -215,8 +232,47 @@ class Transport:
         layers = [self._locate(layer) for layer in self._base.layers]
         return archive_stream(self._image.config, layers, name=self._image.name)
 
+    def _reachable(self) -> bool:
+        """Whether the registry is to be tried; opens the tunnel that it takes.
+
+        Raises EngineError where there is none and no other way is allowed.
+        """
+        if self.mode is Mode.ARCHIVE:
+            return False
+        try:
+            self._access()
+        except EngineError as error:
+            if self.mode is Mode.REGISTRY:
+                raise
+            log.warning("no tunnel to the engine, using archives instead: %s", _last_word(error))
+            self.mode = Mode.ARCHIVE
+            return False
+        return True
+
+    def _ask_us(self, transfer: Callable[[Access], None]) -> None:
+        """Let the engine pull or push.
+
+        Where another machine's loopback was behind a local address, somebody else may answer it.
+        """
+        access, endpoint = self._access(), self._registry()
+        before = endpoint.requests
+        transfer(access)
+        if endpoint.requests == before:
+            raise EngineError(f"at {access.address} the engine found another registry than ours")
+
     def _access(self) -> Access:
-        return self._registry().access()
+        endpoint = self._registry()
+        self._port = self._port or self._opened(endpoint.port)
+        return endpoint.access(self._port)
+
+    def _opened(self, port: int) -> int:
+        """The port by which the engine reaches the registry: our own, or a tunnel's far end."""
+        if self._place is None or not self._place.ssh:
+            return port
+        from runcommit_core.registry.tunnel import tunnel
+
+        said = self._folder / f"tunnel-{self._job_id}-{port}.log"
+        return self._cleanup.enter_context(tunnel(self._place.ssh, port, said))
 
     def _registry(self) -> Endpoint:
         from runcommit_core.registry.endpoint import Endpoint
@@ -248,9 +304,13 @@ class Transport:
             "the engine %s %s the loopback registry, using archives instead: %s",
             reached,
             verb,
-            str(error).splitlines()[-1].strip(" |"),
+            _last_word(error),
         )
         self.mode = Mode.ARCHIVE
+
+
+def _last_word(error: EngineError) -> str:
+    return str(error).splitlines()[-1].strip(" |")
 
 
 def _raise_marker(error: EngineError) -> None:

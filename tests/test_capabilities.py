@@ -93,7 +93,7 @@ def test_a_job_that_needs_nothing_asks_nothing(base: str) -> None:
 def test_a_step_that_is_not_implemented_is_lacking() -> None:
     found = lacking(pipeline(canned.backend(), "canned"), "canned", EngineOptions())
     optional = {name for name in dir(Pipeline) if not name.startswith("_")}
-    optional -= {*REQUIRED_STEPS, "extract", "lacks", "check"}
+    optional -= {*REQUIRED_STEPS, "extract", "lacks", "check", "place"}
     assert len(found) == len(optional)
     for step in optional:
         assert any(f"it has no step {step!r}" in lack.reason for lack in found)

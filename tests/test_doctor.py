@@ -41,6 +41,21 @@ ENGINES_SAY = {
     "could not find bridge docker0: route ip+net": "bridge",
     "cannot use networks as rootless": "--network none or host",
     'default OCI runtime "crun" not found: invalid argument': "install crun or runc",
+    "Cannot connect to the Docker daemon at tcp://far:2375. Is the docker daemon running?": (
+        "is that machine up"
+    ),
+    'error during connect: Get "http://far:2375/info": dial tcp: lookup far: no such host': (
+        "no machine has that name"
+    ),
+    "error during connect: command [ssh -- far docker] has exited with exit status 255, stderr=ssh:"
+    " connect to host far port 22: Connection refused": "is that machine up",
+    "error during connect: exit status 127, stderr=bash: line 1: docker: command not found": (
+        "install the engine there"
+    ),
+    "Error: failed to connect: ssh: handshake failed: knownhosts: key mismatch": "known_hosts",
+    'Error response from daemon: Get "https://far/v2/": dial tcp: lookup far: no such host': (
+        "check the image's name"
+    ),
 }
 
 

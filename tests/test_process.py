@@ -427,6 +427,11 @@ def test_undo_is_silent_about_what_is_gone(caplog: pytest.LogCaptureFixture, wor
     [
         "Error: image is in use",
         "dial unix /run/docker.sock: connect: no such file or directory",
+        "dial tcp: lookup far: no such host",
+        "ssh: Could not resolve hostname far: Name or service not known",
+        "bash: line 1: docker: command not found",
+        'context "far": context not found: open meta.json',
+        'exec: "ssh": executable file not found in $PATH',
         "",
     ],
 )

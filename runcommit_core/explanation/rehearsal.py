@@ -19,6 +19,7 @@ from runcommit_core.explanation.model import (
     ADDRESS,
     FOLDER,
     JOB,
+    PORT,
     REPOSITORY,
     SECRETS,
     PlannedCommand,
@@ -26,6 +27,7 @@ from runcommit_core.explanation.model import (
 from runcommit_core.explanation.unknown import UNKNOWN_LAYER
 from runcommit_core.model import SavedImage
 from runcommit_core.registry.access import Access
+from runcommit_core.registry.tunnel import tunnel_command
 from runcommit_core.transport import Mode, Transport
 
 if TYPE_CHECKING:
@@ -121,6 +123,12 @@ class RehearsedTransport(Transport):
         vars(other).update(_when="", _called=f"localhost/runcommit/result:{JOB}")
         return other
 
+    def show_tunnel(self) -> None:
+        """Show how the registry gets to another machine, if it does."""
+        if self._place and self._place.ssh and self.mode is not Mode.ARCHIVE:
+            words = tunnel_command(self._place.ssh, PORT, f"{FOLDER}/tunnel-{JOB}.log")
+            self._recorder(words, None)
+
     def _access(self) -> Access:
         return self._placeholder
 
@@ -180,6 +188,7 @@ def rehearse(
         transport = RehearsedTransport(job.transport, recorder, job.folder)
         planned = on_paper(job, transport, cleanup)
         with recorder.step("load"):
+            transport.show_tunnel()
             refuse_run(steps, recorder.engine.name, planned)
             base = steps.load(job=planned)
         with recorder.step("run"):

@@ -110,15 +110,19 @@ class Endpoint(socketserver.ThreadingTCPServer):
     def address(self) -> str:
         return f"127.0.0.1:{self.port}"
 
-    def access(self) -> Access:
-        """Write the credentials where only the user can read them, and say where."""
+    def access(self, port: int = 0) -> Access:
+        """Write the credentials where only the user can read them, and say where.
+
+        ``port`` is the one by which the engine reaches ours, if it is another.
+        """
+        address = f"127.0.0.1:{port or self.port}"
         authfile = self.folder / f"auth-{self.port}.json"
         token = self.authorization.removeprefix("Basic ")
         with self._lock:
             if not authfile.exists():
                 authfile.touch(0o600)
-                authfile.write_text(json.dumps({"auths": {self.address: {"auth": token}}}))
-        return Access(self.address, self.repository, authfile)
+                authfile.write_text(json.dumps({"auths": {address: {"auth": token}}}))
+        return Access(address, self.repository, authfile)
 
     def process_request(self, request: Request, client_address: object) -> None:
         if isinstance(request, socket.socket):

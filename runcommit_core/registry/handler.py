@@ -285,7 +285,7 @@ class Handler(BaseHTTPRequestHandler):
             pass
 
     def _location(self, rest: str) -> str:
-        return f"http://{self.endpoint.address}/v2/{self.endpoint.repository}/{rest}"
+        return f"http://{self.headers['Host']}/v2/{self.endpoint.repository}/{rest}"
 
     def _created(self, rest: str, digest: str) -> None:
         self._answer(201, b"", {"Location": self._location(rest), "Docker-Content-Digest": digest})

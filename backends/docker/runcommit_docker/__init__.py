@@ -18,13 +18,15 @@ from runcommit_core import (
     Entry,
     Image,
     Job,
+    Place,
     SavedImage,
     UsageError,
     hookimpl,
     process,
     save_root,
 )
-from runcommit_docker.checks import check_platform, lacking
+from runcommit_docker.address import client_config, config_folder, place_of
+from runcommit_docker.checks import NO_ROOT, check_platform, lacking
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
 PROGRAM = "docker"
 _COMMAND_NOT_FOUND = 127
 _COMMIT_SECONDS = 120.0
-_NOT_STARTED = "created"
+_NOT_STARTED, _ENDED = "created", "exited"
 _NAIVE = frozenset(("vfs", "btrfs", "zfs", "devicemapper", "fuse-overlayfs"))
 
 
@@ -60,6 +62,12 @@ def describe(engine: EngineOptions) -> EngineInfo:
     return EngineInfo(
         name=PROGRAM, version=facts["version"], rootless=rootless, storage=facts["storage"]
     )
+
+
+@hookimpl
+def place(engine: EngineOptions) -> Place:
+    """Follow DOCKER_HOST, contexts and flags, as docker's client does."""
+    return place_of(engine)
 
 
 @hookimpl
@@ -140,10 +148,7 @@ def root(job: Job, container: Container) -> SavedImage:
     """Mount the finished container's layers once more and compare that root with the base."""
     _, upper = _storage(job, container)
     if os.geteuid() != 0 or not upper or not Path(upper).is_dir():
-        raise UsageError(
-            "only root on the daemon's own machine, with overlay2, can look into its containers",
-            tip="leave --verify out, or choose podman or buildah",
-        )
+        raise UsageError(NO_ROOT.reason, tip=NO_ROOT.tip)
     place = job.folder / f"root-{job.id}"
     place.mkdir()
     job.cleanup.callback(process.undo, "umount", str(place))
@@ -159,8 +164,8 @@ def root(job: Job, container: Container) -> SavedImage:
 def resolve(job: Job, reference: str) -> Image:
     """Find a local image, else pull it with the user's own credentials; name it for a push."""
     inspect = (*_docker(job), "image", "inspect", "--format", "{{.Id}}", reference)
-    found = process.attempt(*inspect)
-    if found.returncode:
+    found = process.found(*inspect)
+    if not found:
         process.output(*_docker(job), "pull", "--quiet", reference)
         found = process.checked(process.attempt(*inspect))
     name = job.transport.tag(job.id)
@@ -174,7 +179,6 @@ def rehearse(engine: EngineInfo, argv: Sequence[str]) -> process.Completed:
     """An image is not there; the container is on the daemon's own storage, else on overlay2."""
     storage = engine.storage or "overlay2"
     answers = {
-        "context": "",
         "image": "[]",
         "info": os.uname().machine,
         "inspect": f"{storage} {'/UPPER' if storage == 'overlay2' else ''}",
@@ -246,12 +250,10 @@ def _docker(job: Job) -> tuple[str, ...]:
 
 
 def _has(job: Job, name: str) -> bool:
-    found = process.attempt(
+    found = process.found(
         *_docker(job), "image", "inspect", "--format", "{{json .RootFS.Layers}}", name
     )
-    if "Docker daemon" in found.words:  # which cannot be reached, so no transport will help
-        process.checked(found)
-    return not found.returncode and tuple(json.loads(found.output) or ()) == job.transport.diff_ids
+    return found is not None and tuple(json.loads(found.output) or ()) == job.transport.diff_ids
 
 
 def _pull(job: Job, name: str, access: Access) -> None:
@@ -277,8 +279,7 @@ def _load(job: Job, archive: Iterator[bytes]) -> None:
 
 
 def _with_credentials(job: Job, access: Access, *words: str) -> None:
-    program, *flags = _docker(job)
-    process.output(program, "--config", str(_client_config(job, access)), *flags, *words)
+    process.output(*_docker(job), "--config", str(_client_config(job, access)), *words)
 
 
 def _client_config(job: Job, access: Access) -> Path:
@@ -289,28 +290,29 @@ def _client_config(job: Job, access: Access) -> Path:
     folder = job.folder / f"docker-{access.authfile.stem}"
     if folder.exists():
         return folder
-    users = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
-    try:
-        config = json.loads((users / "config.json").read_text())
-    except (OSError, ValueError):
-        config = {}
+    config, users = client_config(job.engine), config_folder(job.engine)
     kept = {key: config[key] for key in ("currentContext", "HttpHeaders") if key in config}
     folder.mkdir(mode=0o700)
     (folder / "config.json").write_text(json.dumps(kept | json.loads(access.authfile.read_text())))
-    if (users / "contexts").is_dir():
-        (folder / "contexts").symlink_to(users / "contexts")
+    for name in ("contexts", "ca.pem", "cert.pem", "key.pem"):
+        if (users / name).exists():
+            (folder / name).symlink_to((users / name).absolute())
     return folder
 
 
 def _raise_failure(job: Job, completed: process.Completed) -> None:
-    """Tell the command's failure from the engine's: ``docker run`` has one exit code for both."""
+    """Tell the command's failure from the engine's: ``docker run`` has one exit code for both.
+
+    Where the connection was cut, the command goes on, or ended otherwise than the client.
+    """
     state = process.attempt(
-        *_docker(job), "inspect", "--format", "{{.State.Status}} {{.State.OOMKilled}}", job.name
-    ).output.split()
-    started = bool(state) and state[0] != _NOT_STARTED
+        *_docker(job), "inspect", "--format",
+        "{{.State.Status}} {{.State.ExitCode}} {{.State.OOMKilled}}", job.name,
+    ).output.split()  # fmt: skip
+    ended = state[:2] == [_ENDED, str(completed.returncode)]
     # the engine's own helpers can be missing as well
     not_found = completed.returncode == _COMMAND_NOT_FOUND and job.argv[0] in completed.output
-    if not started and not not_found:
+    if not ended and not (not_found and state[:1] == [_NOT_STARTED]):
         raise process.failure(completed.argv, completed.returncode, completed.output)
-    reason = " (out of memory)" if state[1:] == ["true"] else ""
+    reason = " (out of memory)" if state[2:] == ["true"] else ""
     raise process.command_failure(completed, reason=reason)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import re
 from typing import TYPE_CHECKING
 
 from runcommit_core import EngineOptions, Job, Lack, check_emulation, process
+from runcommit_docker.address import place_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -14,8 +14,13 @@ if TYPE_CHECKING:
     from runcommit_core import RunOptions
 
 PROGRAM = "docker"
-_HERE = re.compile(r"unix:|npipe:|tcp://(127\.|localhost|\[::1\])")
 _LIMITS = {"memory": "{{.MemoryLimit}}", "cpus": "{{.CPUCfsQuota}}"}
+
+NO_ROOT = Lack(
+    "verify",
+    "only root on the daemon's own machine, with overlay2, can look into docker's containers",
+    "leave --verify out, or choose podman or buildah",
+)
 
 
 def lacking(engine: EngineOptions, run: RunOptions, wanted: Collection[str]) -> Iterator[Lack]:
@@ -35,13 +40,8 @@ def lacking(engine: EngineOptions, run: RunOptions, wanted: Collection[str]) -> 
                     "rootless: delegate cpu and memory to the user (systemctl edit user@.service);"
                     " else start the kernel with cgroup_enable=memory",
                 )
-    if "verify" in wanted and os.geteuid() != 0:
-        yield Lack(
-            "verify",
-            "only root on the daemon's own machine, with overlay2, can look into docker's"
-            " containers",
-            "leave --verify out, or choose podman or buildah",
-        )
+    if "verify" in wanted and (os.geteuid() != 0 or not place_of(engine).here):
+        yield NO_ROOT
 
 
 def check_platform(job: Job) -> None:
@@ -52,14 +52,15 @@ def check_platform(job: Job) -> None:
 
 
 def _mounts_elsewhere(engine: EngineOptions, run: RunOptions) -> Iterator[Lack]:
-    address = _ask(engine, "context", "inspect", "{{.Endpoints.docker.Host}}")
-    if address and not _HERE.match(address):
-        kinds = [mount.kind for mount in run.mounts if mount.source] or ["bind"]
+    place = place_of(engine)
+    if not place.here:
+        kinds = [mount.kind for mount in run.mounts if mount.source][:1]
         yield Lack(
             "mount",
-            f"docker's daemon is on another machine ({address}), which has not the files of this"
-            f" one: a mount of type {kinds[0]} cannot be made",
-            "choose a daemon on this machine (DOCKER_HOST, docker context), or podman or buildah",
+            f"docker's daemon is on another machine ({place.address}), which has not the files of"
+            " this one" + "".join(f": a mount of type {kind} cannot be made" for kind in kinds),
+            "put the files into the base first, or choose a daemon of this machine by its unix"
+            " socket (DOCKER_HOST, docker context), or podman or buildah",
         )
 
 

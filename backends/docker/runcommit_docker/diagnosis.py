@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 from typing import TYPE_CHECKING, Any
 
-from runcommit_core import EngineOptions, Finding, process, space_finding, version_finding
+from runcommit_core import EngineOptions, Finding, Place, process, space_finding, version_finding
+from runcommit_docker.address import place_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,20 +17,22 @@ _CONTAINERD_STORE = "io.containerd.snapshotter"
 
 def findings(program: Sequence[str], engine: EngineOptions, naive: frozenset[str]) -> list[Finding]:
     """Ask the daemon once; ``naive`` are the storage drivers that miss changes."""
+    place = place_of(engine)
     info = json.loads(process.output(*program, "info", "--format", "{{json .}}"))
     return [
         version_finding("docker", info["ServerVersion"], OLDEST),
-        _address(engine),
+        _address(place),
         _storage(info, naive),
         _runtime(info),
-        *_space(info),
+        *(_space(info) if place.here else ()),
     ]
 
 
-def _address(engine: EngineOptions) -> Finding:
-    chosen = os.environ.get("DOCKER_HOST") or os.environ.get("DOCKER_CONTEXT") or ""
-    words = " ".join(engine.flags)
-    return Finding("info", "daemon", chosen or words or "the one of the current context")
+def _address(place: Place) -> Finding:
+    if place.here:
+        return Finding("info", "daemon", place.address)
+    way = "ssh takes the registry there" if place.ssh else "images go as archives"
+    return Finding("info", "daemon", f"{place.address}, another machine's: {way}; no mounts")
 
 
 def _storage(info: dict[str, Any], naive: frozenset[str]) -> Finding:
@@ -55,7 +57,5 @@ def _runtime(info: dict[str, Any]) -> Finding:
 
 
 def _space(info: dict[str, Any]) -> list[Finding]:
-    """The daemon may be elsewhere: then its folder says nothing here."""
     folder = info.get("DockerRootDir", "")
-    remote = os.environ.get("DOCKER_HOST", "unix:").startswith(("tcp:", "ssh:"))
-    return [] if remote or not folder else [space_finding("store space", folder)]
+    return [space_finding("store space", folder)] if folder else []

@@ -18,20 +18,21 @@ from runcommit_core import (
     Entry,
     Image,
     Job,
+    Place,
     SavedImage,
     added_capabilities,
-    check_emulation,
     hookimpl,
     process,
     save_root,
     save_upper,
 )
-from runcommit_podman.checks import lacking
+from runcommit_podman.address import place_of
+from runcommit_podman.checks import check_platform, check_root, lacking
 from runcommit_podman.oom import without_a_trace
 from runcommit_podman.store import read_store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from runcommit_core import Finding, Lack, Leftover, RunOptions
 
@@ -41,6 +42,7 @@ PROGRAM = "podman"
 _COMMAND_NOT_FOUND = 127
 _KILLED = 128 + 9
 _NOT_STARTED = "created"
+_ENDED = ("exited", "stopped")
 
 
 @hookimpl
@@ -60,15 +62,21 @@ def describe(engine: EngineOptions) -> EngineInfo:
 
 
 @hookimpl
-def lacks(engine: EngineOptions, run: RunOptions) -> list[Lack]:
-    """Declare mounts on another machine and limits without cgroups."""
-    return lacking(engine, run)
+def place(engine: EngineOptions) -> Place:
+    """Follow CONTAINER_HOST, connections and flags, as podman does."""
+    return place_of(engine)
+
+
+@hookimpl
+def lacks(engine: EngineOptions, run: RunOptions, wanted: Collection[str]) -> list[Lack]:
+    """Declare mounts on another machine, limits without cgroups, roots that a service keeps."""
+    return list(lacking(engine, run, wanted))
 
 
 @hookimpl
 def load(job: Job) -> Image:
     """Pull the private copy of the base from the job's registry, unless the store has it."""
-    check_emulation(job.run.platform, job.folder)
+    check_platform(job)
     name = job.transport.name
     if not _has(job, name):
         if not job.keep_base:
@@ -100,6 +108,7 @@ def commit(job: Job, container: Container) -> Image:
     """Commit under the name that a push needs, unless there is a better way to the changes."""
     store = read_store(job, container)
     if not store.compares_rightly:
+        check_root(job)
         return Image(container.name)
     if upper := job.transport.upper(lambda: store.upper, enter=_unshared(job)):
         return Image(container.name, upper=upper)
@@ -144,8 +153,8 @@ def root(job: Job, container: Container) -> SavedImage:
 def resolve(job: Job, reference: str) -> Image:
     """Find a local image, else pull it with the user's own credentials; name it for a push."""
     inspect = (*_podman(job), "image", "inspect", "--format", "{{.Id}}", reference)
-    found = process.attempt(*inspect)
-    if found.returncode:
+    found = process.found(*inspect)
+    if not found:
         process.output(*_podman(job), "pull", "--quiet", reference)
         found = process.checked(process.attempt(*inspect))
     name = job.transport.tag(job.id)
@@ -229,14 +238,15 @@ def _podman(job: Job) -> tuple[str, ...]:
 
 
 def _unshared(job: Job) -> tuple[str, ...]:
-    return () if os.geteuid() == 0 else (*_podman(job), "unshare")
+    by_service = job.place is not None and bool(job.place.address)
+    return () if by_service or os.geteuid() == 0 else (*_podman(job), "unshare")
 
 
 def _has(job: Job, name: str) -> bool:
-    found = process.attempt(
+    found = process.found(
         *_podman(job), "image", "inspect", "--format", "{{json .RootFS.Layers}}", name
     )
-    return not found.returncode and tuple(json.loads(found.output) or ()) == job.transport.diff_ids
+    return found is not None and tuple(json.loads(found.output) or ()) == job.transport.diff_ids
 
 
 def _pull(job: Job, name: str, access: Access) -> None:
@@ -269,12 +279,16 @@ def _transfer(job: Job, access: Access, verb: str, reference: str) -> None:
 
 
 def _raise_failure(job: Job, completed: process.Completed) -> None:
-    """Tell the command's failure from the engine's: ``podman run`` has one exit code for both."""
+    """Tell the command's failure from the engine's: ``podman run`` has one exit code for both.
+
+    Where the connection to a service was cut, the command goes on, or ended otherwise than podman.
+    """
     state = process.attempt(
         *_podman(job), "container", "inspect", "--format",
-        "{{.State.Status}} {{.State.OOMKilled}}", job.name,
+        "{{.State.Status}} {{.State.ExitCode}} {{.State.OOMKilled}}", job.name,
     ).output.split()  # fmt: skip
     started = bool(state) and state[0] != _NOT_STARTED
+    ended = started and state[0] in _ENDED and state[1] == str(completed.returncode)
     if job.run.workdir and not started and "workdir" in completed.output:
         raise EngineError(
             f"podman makes no working directory, and the base has no {job.run.workdir}",
@@ -282,8 +296,8 @@ def _raise_failure(job: Job, completed: process.Completed) -> None:
         )
     # the engine's own helpers can be missing as well
     not_found = completed.returncode == _COMMAND_NOT_FOUND and job.argv[0] in completed.output
-    if not started and not not_found:
+    if not ended and (started or not not_found):
         raise process.failure(completed.argv, completed.returncode, completed.output)
     hint = " (probably out of memory)" if job.run.memory and completed.returncode == _KILLED else ""
-    reason = " (out of memory)" if state[1:] == ["true"] else hint
+    reason = " (out of memory)" if state[2:] == ["true"] else hint
     raise process.command_failure(completed, reason=reason)

@@ -13,6 +13,12 @@ if TYPE_CHECKING:
 
 OLDEST = (4, 0)
 OWN = Finding("ok", "service", "none is needed: podman runs containers itself")
+_CLIENT = Finding(
+    "info",
+    "service",
+    "podman talks to a service, which may be on another machine: by ssh the registry goes there as"
+    " well, by tcp images go as archives",
+)
 ELSEWHERE = Finding(
     "warning",
     "service",
@@ -26,7 +32,7 @@ def findings(program: Sequence[str]) -> list[Finding]:
     """Ask ``podman info``, which knows all of it."""
     info = json.loads(process.output(*program, "info", "--format", "json"))
     remote = bool(info["host"].get("serviceIsRemote"))
-    return judged(info, ELSEWHERE if remote else OWN, here=not remote)
+    return judged(info, _CLIENT if remote else OWN, here=not remote)
 
 
 def judged(info: dict[str, Any], service: Finding, *, here: bool) -> list[Finding]:
