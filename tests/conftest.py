@@ -3,8 +3,8 @@
 A test that takes ``host`` runs once on each host, or on those that
 ``@pytest.mark.hosts("podman", "docker")`` names or ``@pytest.mark.hosts(rootless=True)`` describes
 (``backend``, ``rootless``, ``naive``, ``isolation``, ``driver``). Narrow hosts are left out unless
-a mark names them, their backend, or ``"*"``, which is every host. ``-m "not hosts"`` leaves all of
-them out.
+a mark names them, their backend, or ``"*"``; far ones unless a mark names them. ``-m "not hosts"``
+leaves all of them out.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 EVERY = "*"
-NARROW = {spec.name: spec.narrow for spec in SPECS}
+NARROW = {spec.name: spec.narrow or spec.far for spec in SPECS}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -50,7 +50,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     if path := session.config.getoption("--options-table"):
-        text = table(record.codes, [spec.name for spec in SPECS])
+        text = table(record.codes, [spec.name for spec in SPECS if not spec.far])
         (session.config.invocation_params.dir / path).write_text(text)
 
 
@@ -82,7 +82,7 @@ def _asks_for_narrow(mark: pytest.Mark) -> bool:
 
 
 def _fits(spec: HostSpec, mark: pytest.Mark) -> bool:
-    named = not mark.args or spec.name in mark.args or EVERY in mark.args
+    named = spec.name in mark.args or (not spec.far and (not mark.args or EVERY in mark.args))
     return named and all(getattr(spec, name) == value for name, value in mark.kwargs.items())
 
 

@@ -62,7 +62,7 @@ def dockerd(folder: Path, names: Names) -> Iterator[str]:
             _wait_for_dockerd(daemon, folder)
             yield address
         finally:
-            _stop(daemon)
+            stop(daemon)
     finally:
         call("ip", "link", "delete", names.docker_bridge)
 
@@ -87,7 +87,7 @@ def _answers(path: Path) -> bool:
             return False
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
+def stop(process: subprocess.Popen[bytes]) -> None:
     process.terminate()
     try:
         process.wait(20)

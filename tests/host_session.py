@@ -49,6 +49,22 @@ class Names:
         number = int(self.suffix, 16)
         return f"10.{64 + number % 64}.{number // 64 % 256}"
 
+    @property
+    def far_links(self) -> tuple[str, str]:
+        """The two ends of the link to the far machine, ours first."""
+        return f"rcn{self.suffix}", f"rcf{self.suffix}"
+
+    @property
+    def near_address(self) -> str:
+        """This machine's address on that link, a /30 network."""
+        number = int(self.suffix, 16)
+        return f"10.{128 + number % 64}.{number // 64 % 256}.1"
+
+    @property
+    def far_address(self) -> str:
+        """The far machine's."""
+        return f"{self.near_address[:-1]}2"
+
 
 def call(*argv: str | Path) -> None:
     """Run a command of the set-up; its output is part of the error when it fails."""

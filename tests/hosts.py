@@ -25,7 +25,8 @@ class HostSpec:
     """What is known of a host before it is up; ``naive`` storage has no layers of its own.
 
     ``narrow`` hosts run the contract, and those tests that name them or their backend: they drive
-    an engine that other hosts have as well.
+    an engine that other hosts have as well.  The engine of a ``far`` host is on another machine;
+    only tests that name it run there.
     """
 
     name: str
@@ -34,6 +35,7 @@ class HostSpec:
     rootless: bool = False
     isolation: str = ""
     narrow: bool = False
+    far: bool = False
 
     @property
     def program(self) -> str:
@@ -57,6 +59,9 @@ SPECS = (
     HostSpec("buildah-vfs", "buildah", driver="vfs", isolation="oci"),
     HostSpec("podman-api", "podman-api", narrow=True),
     HostSpec("podman-api-rootless", "podman-api", rootless=True, narrow=True),
+    HostSpec("docker-tcp", "docker", driver="overlay2", far=True),
+    HostSpec("docker-ssh", "docker", driver="overlay2", far=True),
+    HostSpec("podman-ssh", "podman", far=True),
 )
 
 

@@ -14,7 +14,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from tests import host_engines, host_session
+from tests import far_machine, host_engines, host_session
 from tests.hosts import SPECS, VARIABLE, Host, HostSpec, Session
 
 if TYPE_CHECKING:
@@ -82,9 +82,12 @@ def _session(specs: Sequence[HostSpec]) -> Iterator[Path]:
         user = None
         if any(spec.rootless for spec in specs):
             user = stack.enter_context(host_session.unprivileged_user(names))
+        far = None
+        if any(spec.far for spec in specs):
+            far = stack.enter_context(far_machine.far_machine(folder / "far", names))
         hosts = {}
         for spec in specs:
-            host = _host(spec, folder / spec.name, names, stack, user)
+            host = _host(spec, folder / spec.name, names, stack, user, far)
             stack.callback(_remove_containers, host)
             hosts[spec.name] = host
         if user:
@@ -99,6 +102,7 @@ def _host(
     names: host_session.Names,
     stack: contextlib.ExitStack,
     user: pwd.struct_passwd | None,
+    far: far_machine.FarMachine | None,
 ) -> Host:
     home = folder / "home"
     runtime = folder.parent / "run" / str(SPECS.index(spec))
@@ -116,7 +120,12 @@ def _host(
         "TMPDIR": str(temporary),
         "XDG_RUNTIME_DIR": str(runtime),
     }
-    if spec.backend == "docker":
+    if spec.far:
+        assert far
+        far.introduce(home)
+        env |= far.variables(spec.name)
+        containers = far.containers(spec.program)
+    elif spec.backend == "docker":
         address = stack.enter_context(host_engines.dockerd(folder / "docker", names))
         env["DOCKER_HOST"] = address
         containers = folder / "docker/data/containers"
