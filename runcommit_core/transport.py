@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import stat
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -141,10 +142,18 @@ class Transport:
         if elsewhere or self.mode is not Mode.AUTO or not (enter or can_read_uppers()):
             return None
         folder = find().strip()
-        return Path(folder) if folder.startswith("/") and self._is_there(folder) else None
+        return Path(folder) if folder.startswith("/") and self._serves(folder, enter) else None
 
-    def _is_there(self, folder: str) -> bool:
-        return Path(folder).is_dir()
+    def _serves(self, folder: str, enter: Sequence[str]) -> bool:
+        """Whether the folder is there, and its ids are the container's own.
+
+        Root can read the store of a rootless engine, too, whose root is another user.
+        """
+        try:
+            found = Path(folder).stat()
+        except OSError:
+            return False
+        return stat.S_ISDIR(found.st_mode) and (bool(enter) or found.st_uid == 0)
 
     def collect_upper(self, upper: Path) -> SavedImage:
         """What ``save`` returns for an image that is an upper directory."""

@@ -8,6 +8,7 @@ import os
 import shlex
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -327,3 +328,20 @@ def test_the_doctor_knows_where_the_engine_is(host: Host):
     assert "store space" not in checks
     assert checks["loopback registry"]["status"] == "ok"
     assert "ssh" in checks["daemon" if host.program == "docker" else "service"]["found"]
+
+
+@pytest.mark.hosts("podman-rootless")
+def test_a_service_of_another_user(host: Host, busybox_base: Base, shared_tmp: Path):
+    """Root can read that user's store, where all ids are shifted."""
+    path = shared_tmp / "socket"
+    service = ("podman", "system", "service", "--time=0", f"unix://{path}")
+    env = {**os.environ, "CONTAINER_HOST": f"unix://{path}"}
+    job = ("run", "-b", "podman", "--no-cache", "--network=none", busybox_base.ref, "-c", PLAIN[0])
+    with host.popen(*service, stdin=subprocess.DEVNULL) as popen:
+        try:
+            wait(path.exists, Path(os.devnull))
+            command = [sys.executable, "-m", "runcommit_core", *job]
+            done = subprocess.run(command, check=False, env=env, capture_output=True, text=True)
+            assert (done.returncode, done.stdout.strip()) == (0, PLAIN[1]), done.stderr
+        finally:
+            popen.terminate()

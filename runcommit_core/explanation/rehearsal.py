@@ -31,7 +31,7 @@ from runcommit_core.registry.tunnel import tunnel_command
 from runcommit_core.transport import Mode, Transport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from runcommit_core.hookspecs import Pipeline
     from runcommit_core.layer.basetree import BaseTree
@@ -144,7 +144,7 @@ class RehearsedTransport(Transport):
             with self._recorder.condition(UNREACHED):
                 load(iter(()))
 
-    def _is_there(self, folder: str) -> bool:  # noqa: ARG002 - the same as the real one's
+    def _serves(self, folder: str, enter: Sequence[str]) -> bool:  # noqa: ARG002 - the real one's
         return True
 
     def collect(

@@ -147,7 +147,7 @@ def deliver(job: Job, reference: str) -> Image:
 def root(job: Job, container: Container) -> SavedImage:
     """Mount the finished container's layers once more and compare that root with the base."""
     _, upper = _storage(job, container)
-    if os.geteuid() != 0 or not upper or not Path(upper).is_dir():
+    if os.geteuid() != 0 or not upper or not Path(upper).is_dir() or Path(upper).stat().st_uid:
         raise UsageError(NO_ROOT.reason, tip=NO_ROOT.tip)
     place = job.folder / f"root-{job.id}"
     place.mkdir()
