@@ -59,7 +59,7 @@ class Record:
 
     def add(self, host: str, words: Sequence[str], returncode: int) -> None:
         """Take note of one command line, without the program's name."""
-        if words[:1] == ["run"]:
+        if [*words[:1]] == ["run"]:
             self._pending.append((host, words[1:], returncode))
 
     def settle(self, *, passed: bool) -> None:

@@ -52,7 +52,7 @@ def test_every_hook_verb_option_variable_and_error_is_there(made: Path):
     for variable in set(re.findall(r'"(RUNCOMMIT_[A-Z_]+)"', sources)):
         assert f"| `{variable}` |" in pages["cli.md"]
     for error in RuncommitError.__subclasses__():
-        if error.__module__.startswith("runcommit_core"):
+        if error.__module__ == RuncommitError.__module__:
             assert re.search(
                 rf"^\| {error.exit_code} \|.*`{error.__name__}`", pages["errors.md"], re.MULTILINE
             )

@@ -102,7 +102,7 @@ JOB: Final[Mapping[str, Rule | None]] = {
     "layer": _fields(LAYER),
     "engine": _engine,
     **dict.fromkeys(("id", "transport", "tree", "locate", "folder", "output", "console")),
-    **dict.fromkeys(("cleanup", "containers", "progress", "keep_base", "backend")),
+    **dict.fromkeys(("cleanup", "containers", "progress", "keep_base", "backend", "place")),
 }
 
 
