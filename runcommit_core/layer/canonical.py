@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO, Literal, NamedTuple
 
 from runcommit_core.errors import ArchiveError
 from runcommit_core.layer.difference import Difference, difference, is_same_time
-from runcommit_core.layer.header import Attributes
+from runcommit_core.layer.header import MARKER, Attributes
 from runcommit_core.layer.order import entry_key, whiteout_key
 from runcommit_core.layer.result import Inode, Result
 from runcommit_core.layer.scrub import drop_excluded, scrub, with_ancestors
@@ -30,8 +30,7 @@ if TYPE_CHECKING:
     from runcommit_core.layer.node import Node
     from runcommit_core.oci.model import DiffId
 
-_DIRECTORY, _SYMLINK, _REGULAR = Kind.DIRECTORY, Kind.SYMLINK, Kind.REGULAR
-_WHITEOUT = Attributes(_REGULAR, 0, 0, 0, 0, b"", 0, 0, 0, NO_XATTRS)
+_DIRECTORY, _SYMLINK = Kind.DIRECTORY, Kind.SYMLINK
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +132,7 @@ def _write(found: Difference, policy: Policy, writer: LayerWriter) -> None:
             raise ArchiveError(f"{path!r} would be in the layer twice")
         previous = key
         if inode is None:
-            writer.add(path, _WHITEOUT if node is None else _of_base(node, policy))
+            writer.add(path, MARKER if node is None else _of_base(node, policy))
         elif inode in masters:
             writer.add(path, _hardlink(*masters[inode]))
         else:

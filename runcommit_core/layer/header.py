@@ -8,9 +8,12 @@ from zlib import adler32
 
 from runcommit_core.errors import ArchiveError
 from runcommit_core.oci.tar import Kind
+from runcommit_core.oci.tar_header import NO_XATTRS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from runcommit_core.oci.tar import TarEntry
 
 END: Final = bytes(1024)
 """The two zero blocks that end a layer."""
@@ -40,6 +43,26 @@ class Attributes(NamedTuple):
     major: int
     minor: int
     xattrs: Mapping[bytes, bytes]
+
+
+MARKER: Final = Attributes(_REGULAR, 0, 0, 0, 0, b"", 0, 0, 0, NO_XATTRS)
+"""What a whiteout has."""
+
+
+def attributes_of(entry: TarEntry, xattrs: Mapping[bytes, bytes]) -> Attributes:
+    """An entry as it is, but for the extended attributes."""
+    return Attributes(
+        entry.kind,
+        entry.mode,
+        entry.uid,
+        entry.gid,
+        entry.mtime,
+        entry.link,
+        entry.size,
+        entry.major,
+        entry.minor,
+        xattrs,
+    )
 
 
 def header(path: bytes, attributes: Attributes) -> bytes:

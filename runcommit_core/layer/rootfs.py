@@ -13,20 +13,16 @@ from typing import TYPE_CHECKING
 from runcommit_core.errors import ArchiveError
 from runcommit_core.layer.difference import is_same
 from runcommit_core.layer.disk import disk_entry, hardlink_to, read_chunks, read_xattrs
-from runcommit_core.layer.header import Attributes
 from runcommit_core.layer.markers import check_name
 from runcommit_core.layer.result import Inode
 from runcommit_core.layer.wording import printable
 from runcommit_core.oci.tar import Kind, TarEntry
-from runcommit_core.oci.tar_header import NO_XATTRS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from runcommit_core.layer.basetree import BaseTree
-
-_WHITEOUT = Attributes(Kind.REGULAR, 0, 0, 0, 0, b"", 0, 0, 0, NO_XATTRS)
 
 
 class RootChanges:

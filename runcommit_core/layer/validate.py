@@ -6,14 +6,12 @@ import io
 from typing import BinaryIO, cast
 
 from runcommit_core.errors import ArchiveError
-from runcommit_core.layer.header import END, Attributes, header
+from runcommit_core.layer.header import END, MARKER, Attributes, attributes_of, header
 from runcommit_core.layer.order import entry_key, whiteout_key
 from runcommit_core.layer.whiteout import Marker, split_marker
 from runcommit_core.layer.xattrs import kept_xattrs
 from runcommit_core.oci.tar import Kind, TarEntry, TarReader
 from runcommit_core.oci.tar_header import NO_XATTRS
-
-_WHITEOUT = Attributes(Kind.REGULAR, 0, 0, 0, 0, b"", 0, 0, 0, NO_XATTRS)
 
 
 def validate_form(stream: BinaryIO, *, name: str = "layer") -> None:
@@ -90,7 +88,7 @@ class _Form:
         self._check_parent(path)
         if is_whiteout:
             self._deleted.add(target)
-            return _WHITEOUT
+            return MARKER
         if path in self._deleted:
             raise ValueError("deleted and there at once")
         attributes = self._kinds[path] = self._attributes(entry)
@@ -102,20 +100,9 @@ class _Form:
             raise ValueError(f"its directory {parent!r} is not in the layer")
 
     def _attributes(self, entry: TarEntry) -> Attributes:
-        xattrs = kept_xattrs(entry.xattrs, user=True)
-        mode = 0o777 if entry.kind is Kind.SYMLINK else entry.mode
-        own = Attributes(
-            entry.kind,
-            mode,
-            entry.uid,
-            entry.gid,
-            entry.mtime,
-            entry.link,
-            entry.size,
-            entry.major,
-            entry.minor,
-            xattrs,
-        )
+        own = attributes_of(entry, kept_xattrs(entry.xattrs, user=True))
+        if entry.kind is Kind.SYMLINK:
+            own = own._replace(mode=0o777)
         if entry.kind is not Kind.HARDLINK:
             return own
         master = self._kinds.get(entry.link)
