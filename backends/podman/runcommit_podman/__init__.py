@@ -30,6 +30,7 @@ from runcommit_podman.address import place_of
 from runcommit_podman.checks import check_platform, check_root, lacking
 from runcommit_podman.oom import without_a_trace
 from runcommit_podman.store import read_store
+from runcommit_podman.unfinished import for_an_unfinished_image, settled
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -153,10 +154,10 @@ def root(job: Job, container: Container) -> SavedImage:
 def resolve(job: Job, reference: str) -> Image:
     """Find a local image, else pull it with the user's own credentials; name it for a push."""
     inspect = (*_podman(job), "image", "inspect", "--format", "{{.Id}}", reference)
-    found = process.found(*inspect)
+    found = settled(lambda: process.found(*inspect))
     if not found:
         process.output(*_podman(job), "pull", "--quiet", reference)
-        found = process.checked(process.attempt(*inspect))
+        found = settled(lambda: process.checked(process.attempt(*inspect)))
     name = job.transport.tag(job.id)
     job.cleanup.callback(process.undo, *_podman(job), "untag", name, name)
     process.output(*_podman(job), "tag", reference, name)
@@ -243,9 +244,14 @@ def _unshared(job: Job) -> tuple[str, ...]:
 
 
 def _has(job: Job, name: str) -> bool:
-    found = process.found(
-        *_podman(job), "image", "inspect", "--format", "{{json .RootFS.Layers}}", name
-    )
+    try:
+        found = process.found(
+            *_podman(job), "image", "inspect", "--format", "{{json .RootFS.Layers}}", name
+        )
+    except EngineError as error:
+        if not for_an_unfinished_image(error):
+            raise
+        return False  # a pull of what is there takes no longer than waiting would
     return found is not None and tuple(json.loads(found.output) or ()) == job.transport.diff_ids
 
 

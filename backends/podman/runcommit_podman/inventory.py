@@ -6,6 +6,7 @@ import functools
 from typing import TYPE_CHECKING
 
 from runcommit_core import Leftover, made_by, process
+from runcommit_podman.unfinished import settled
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,7 +18,7 @@ _NAME = "{{.Repository}}:{{.Tag}}"
 def of_jobs(podman: tuple[str, ...], ids: Sequence[str]) -> list[Leftover]:
     """Containers first: an image goes only when none needs it."""
     listed = process.output(*podman, "ps", "--all", "--format", "{{.Names}}").split()
-    images = process.output(*podman, "images", "--format", _NAME).split()
+    images = _asked(*podman, "images", "--format", _NAME)
     remove_container = ("rm", "--force", "--volumes", "--time=0")
     containers = [
         _leftover("container", name, *podman, *remove_container, name)
@@ -31,14 +32,18 @@ def of_jobs(podman: tuple[str, ...], ids: Sequence[str]) -> list[Leftover]:
 
 def copies_of_bases(podman: tuple[str, ...]) -> list[Leftover]:
     """Sizes are those of the whole images."""
-    names = process.output(*podman, "images", "--format", _NAME, COPIES).split()
+    names = _asked(*podman, "images", "--format", _NAME, COPIES)
     if not names:
         return []
-    sizes = process.output(*podman, "image", "inspect", "--format", "{{.Size}}", *names).split()
+    sizes = _asked(*podman, "image", "inspect", "--format", "{{.Size}}", *names)
     return [
         _leftover("base", name, *podman, "rmi", name, size=int(size))
         for name, size in zip(names, sizes, strict=True)
     ]
+
+
+def _asked(*command: str) -> list[str]:
+    return settled(lambda: process.output(*command)).split()
 
 
 def _leftover(kind: str, name: str, *command: str, size: int | None = None) -> Leftover:

@@ -6,7 +6,8 @@ import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runcommit_core import Access, Job, process
+from runcommit_core import Access, EngineError, Job, process
+from runcommit_podman.unfinished import for_an_unfinished_image, settled
 from runcommit_podman_api.asking import image_path, split, told, transfer
 
 if TYPE_CHECKING:
@@ -18,14 +19,19 @@ _GONE = 404
 
 
 def layers_of(service: Service, name: str) -> tuple[str, ...] | None:
-    """The diff_ids of an image, None where the service has none of that name."""
-    found = _inspected(service, name)
+    """The diff_ids of an image, None where the service has none of that name, or cannot tell."""
+    try:
+        found = _inspected(service, name)
+    except EngineError as error:
+        if not for_an_unfinished_image(error):
+            raise
+        return None
     return tuple(found["RootFS"]["Layers"] or ()) if found else None
 
 
 def id_of(service: Service, name: str) -> str:
     """The id of an image, empty where the service has none of that name."""
-    found = _inspected(service, name)
+    found = settled(functools.partial(_inspected, service, name))
     return str(found["Id"]) if found else ""
 
 

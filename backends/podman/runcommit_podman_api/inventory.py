@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from runcommit_core import EngineOptions, Leftover, made_by
 from runcommit_podman.inventory import COPIES
+from runcommit_podman.unfinished import settled
 from runcommit_podman_api.asking import told
 from runcommit_podman_api.images import remove_container, remove_image
 from runcommit_podman_api.service import Service, service_for
@@ -42,12 +43,16 @@ def copies_of_bases(engine: EngineOptions) -> list[Leftover]:
 
 
 def _listed(service: Service, path: str, names: str) -> Iterator[tuple[str, Any]]:
+    for entry in settled(functools.partial(_entries, service, path)):
+        for name in entry[names] or ():
+            yield name, entry
+
+
+def _entries(service: Service, path: str) -> list[dict[str, Any]]:
     with told("list what it holds"):
         answer = service.wire.get(path, params={"all": "true"})
         answer.raise_for_status()
-        for entry in answer.json() or ():
-            for name in entry[names] or ():
-                yield name, entry
+        return list(answer.json() or ())
 
 
 def _leftover(
