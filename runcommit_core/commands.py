@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import shlex
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runcommit_core.errors import CommandError, UsageError
+from runcommit_core.records import record
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +27,7 @@ _INLINE_FLAG = {"perl": "-e", "ruby": "-e", "node": "-e"}
 _SHELLS = re.compile(r"(ba|da|a|k|z)?sh|busybox|python[0-9.]*")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Commands:
     """What to execute: ``argv`` of the container, ``texts`` as the user gave them.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from runcommit_core.errors import UsageError
@@ -11,6 +10,7 @@ from runcommit_core.model import Image, Layer, LoadedImage, OutputImage
 from runcommit_core.oci.mediatypes import DOCKER_MANIFEST
 from runcommit_core.oci.output import manifest_of
 from runcommit_core.oci.regions import digest_of_bytes
+from runcommit_core.records import record
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from runcommit_core.steps import Stopwatch
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Wanted:
     """What the result shall be beyond its layers; ``load`` is a name in the engine."""
 
@@ -33,7 +33,7 @@ class Wanted:
     load: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Finished:
     """What was made, and the config of the image."""
 

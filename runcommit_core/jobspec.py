@@ -11,12 +11,12 @@ import inspect
 import json
 import re
 import shlex
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runcommit_core.docker_flags import translated
 from runcommit_core.errors import UsageError
+from runcommit_core.records import record
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,7 +52,7 @@ _PLAIN: dict[str, tuple[type | tuple[type, ...], str]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class JobFile:
     """A job read from a file: arguments, and where log and diff_id go.
 

@@ -14,7 +14,6 @@ import json
 import logging
 import os
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Self
@@ -22,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Self
 from runcommit_core import process
 from runcommit_core.cachedir import cache_dir
 from runcommit_core.model import EngineOptions
+from runcommit_core.records import record
 from runcommit_core.staging import mark
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ class Record:
             os.ftruncate(self._file, len(text))
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Known:
     """A record as it was found; ``living`` while its job runs."""
 

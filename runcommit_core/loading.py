@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pluggy
 
 from runcommit_core.errors import BackendContractError, UsageError
 from runcommit_core.hookspecs import PROJECT, Pipeline
+from runcommit_core.records import record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -19,7 +19,7 @@ BLOCKS = "no:"
 """What stands before the name of a plugin that is to be left out."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Plugin:
     """A plugin with the names of its ``hooks``; ``name`` is empty for an object of the caller's.
 

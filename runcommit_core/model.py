@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from runcommit_core.layer.exclusion import Exclusion
 from runcommit_core.progress import Progress, ignore
+from runcommit_core.records import record
 
 if TYPE_CHECKING:
     import contextlib
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from runcommit_core.transport import Transport
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class EngineOptions:
     """How to call the engine: its program, and flags that stand before its verb."""
 
@@ -32,7 +33,7 @@ class EngineOptions:
         return (self.path or program, *self.flags)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class Mount:
     """What the run finds at ``target``, an absolute path in the container.
 
@@ -62,7 +63,7 @@ class Mount:
         return ["--mount", f"type=tmpfs,target={self.target}{size}{mode}{tmpfs}"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class RunOptions:
     """What holds for the run alone and never reaches the result.
 
@@ -99,7 +100,7 @@ class RunOptions:
         ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class LayerOptions:
     """How the layer is written; ``epoch`` in seconds is SOURCE_DATE_EPOCH.
 
@@ -116,7 +117,7 @@ class LayerOptions:
     mount_points: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class Job:
     """One run, frozen: all that the steps must know.
 
@@ -161,7 +162,7 @@ class Job:
         return self.place is not None and not self.place.here
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Image:
     """An image in the engine: the name it answers to and the engine's id of it, if known.
 
@@ -174,14 +175,14 @@ class Image:
     upper: Path | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Container:
     """A container in the engine, whose command has ended with exit code 0."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class Entry:
     """How to get into a container whose command has ended, as commands to be run in this order.
 
@@ -194,7 +195,7 @@ class Entry:
     after: tuple[tuple[str, ...], ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class Leftover:
     """Something that a job left in its engine, or may leave there: the private copy of a base.
 
@@ -208,7 +209,7 @@ class Leftover:
     size: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RawLayer:
     """A layer as the engine made it; ``open`` gives its uncompressed tar, seekable."""
 
@@ -216,7 +217,7 @@ class RawLayer:
     open: Callable[[], BinaryIO]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SavedImage:
     """What an engine handed over: the config, and the layers that the base does not have.
 
@@ -231,7 +232,7 @@ class SavedImage:
     upper: Path | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class StoredAs:
     """How a compressed layer is stored: hash and size of the file, and what made these bytes.
 
@@ -244,7 +245,7 @@ class StoredAs:
     compressor: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Layer:
     """A new layer: an uncompressed tar at ``path``, ``size`` bytes with the hash ``diff_id``.
 
@@ -258,7 +259,7 @@ class Layer:
     stored: StoredAs | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Layers:
     """What ``extract`` found: no layer (nothing changed), one, or several, lowest first."""
 
@@ -272,7 +273,7 @@ class Layers:
         return len(self.layers)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class EngineInfo:
     """What a backend knows about its engine; ``problem`` says why it is unusable, if it is."""
 
@@ -283,7 +284,7 @@ class EngineInfo:
     problem: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Lack:
     """Something that an engine cannot do: a capability, and the reason in a user's words.
 
@@ -296,7 +297,7 @@ class Lack:
     tip: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class OutputImage:
     """A complete image that was written; ``kind`` is ``oci``, ``oci-archive``, ``docker-archive``.
 
@@ -310,7 +311,7 @@ class OutputImage:
     config_digest: Digest
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class LoadedImage:
     """The image that the engine has now under ``name``."""
 
@@ -319,7 +320,7 @@ class LoadedImage:
     config_digest: Digest
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class Result:
     """What ``run_commit`` returns.
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runcommit_core import process
 from runcommit_core.errors import EngineError
+from runcommit_core.records import record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -19,7 +19,7 @@ _PROC = Path("/proc")
 _PART_OF_THE_CONTAINER = "conmon"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Orphan:
     """A process that a job started, as the leader of a session of its own."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +25,7 @@ from runcommit_core.oci.output import (
 )
 from runcommit_core.oci.references import Kind
 from runcommit_core.oci.regions import digest_of_bytes
+from runcommit_core.records import record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     PathLike = str | os.PathLike[str]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Stored:
     """A new layer as the outputs hold it, beside its plain tar: ``file`` has it for now."""
 

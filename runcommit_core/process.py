@@ -21,7 +21,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from contextvars import ContextVar
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, BinaryIO, cast
 
@@ -31,6 +30,7 @@ from runcommit_core.errors import (
     EngineError,
     UsageError,
 )
+from runcommit_core.records import record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -70,7 +70,7 @@ What misses a file, a command, a host or a context has not reached its engine.
 """
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Completed:
     """How a process ended: ``output`` is its standard output, ``errors`` its standard error."""
 

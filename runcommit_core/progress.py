@@ -11,8 +11,9 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Literal, Self, cast
+
+from runcommit_core.records import record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -26,7 +27,7 @@ _INTERVAL = 0.1
 """Seconds between two events of one transfer."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class JobStarted:
     """The job's options make sense and its backend is chosen."""
 
@@ -34,21 +35,21 @@ class JobStarted:
     base: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class StepStarted:
     """A step begins: ``load``, ``run``, ``commit``, ``save``, ``extract`` or what wraps them."""
 
     step: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CommandsStarted:
     """The ``run`` step is about to execute these commands, one after the other."""
 
     commands: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class StepFinished:
     """The step did what it should."""
 
@@ -56,7 +57,7 @@ class StepFinished:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class StepFailed:
     """The step raised, which ends the job; nothing but clean-up follows."""
 
@@ -64,7 +65,7 @@ class StepFailed:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Transferred:
     """``count`` bytes of the blob or archive ``name`` have travelled, of ``total`` if known."""
 
@@ -74,7 +75,7 @@ class Transferred:
     total: int | None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CacheLookup:
     """The cache of results was asked for this job's ``key``; with a ``hit`` no step runs."""
 
@@ -82,12 +83,12 @@ class CacheLookup:
     hit: bool
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ShellOpened:
     """The user has the terminal, for a shell in the container of the job that failed."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class JobFinished:
     """The outputs are in their places."""
 

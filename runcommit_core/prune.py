@@ -14,7 +14,6 @@ import logging
 import os
 import shutil
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +23,7 @@ from runcommit_core.errors import EngineError, RuncommitError, UnknownBackendErr
 from runcommit_core.model import EngineOptions, Leftover
 from runcommit_core.orphans import orphans
 from runcommit_core.plugins import describe, find_backend, installed, pipeline, provides
+from runcommit_core.records import record
 from runcommit_core.staging import PREFIX
 from runcommit_core.surroundings.memory import folders_in_memory
 
@@ -39,7 +39,7 @@ STALE_SECONDS = 3600.0
 """How long an unfinished file of the cache must not have been written to, to be abandoned."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Found:
     """A thing to remove: where it is (a backend's name, or empty), and whose it was."""
 
@@ -49,7 +49,7 @@ class Found:
     kept: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class Choice:
     """What to prune besides the leftovers of killed jobs.
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from runcommit_core.cache.shared import cache_mode, stores
+from runcommit_core.records import record
 
 if TYPE_CHECKING:
     import os
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from runcommit_core.model import EngineInfo, Job, Layers
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Caching:
     """``takes`` tells whether a result may come from a store at all."""
 

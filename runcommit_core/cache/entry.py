@@ -14,6 +14,7 @@ from runcommit_core.model import Layer, Layers
 from runcommit_core.oci.compression import open_decompressed
 from runcommit_core.oci.model import Compression, DiffId
 from runcommit_core.oci.regions import CHUNK, digest_of_bytes, verified
+from runcommit_core.records import record
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,7 +30,7 @@ class DamagedEntryError(Exception):
     """A stored result is not what was stored."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class Entry:
     """The record of one result; ``layer`` is None where the run changed nothing.
 

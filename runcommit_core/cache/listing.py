@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import re
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from runcommit_core.cache.entry import DamagedEntryError, Entry, unpack_record
@@ -13,6 +12,7 @@ from runcommit_core.cache.store import RECORD, DirectoryStore, Kept, own_store, 
 from runcommit_core.cachedir import cache_dir
 from runcommit_core.errors import UsageError
 from runcommit_core.layer.wording import size_text
+from runcommit_core.records import record
 from runcommit_core.surroundings.amounts import size_in_bytes
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ _AGE = re.compile(r"([0-9]+(?:\.[0-9]+)?)([smhdw])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Item:
     """A result or the index of a base's layer; ``entry`` is None for an index, or if damaged."""
 
@@ -42,7 +42,7 @@ class Item:
         return f"{layer[:19] if layer else 'no layer':19}  {self.entry.backend}: {text}"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Contents:
     """All items of the cache folder ``where``, the most recently used first."""
 

@@ -13,10 +13,10 @@ import os
 import secrets
 import shutil
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
 from runcommit_core.cachedir import cache_dir
+from runcommit_core.records import record
 from runcommit_core.surroundings.amounts import size_in_bytes
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ _STAGED = ".new-"
 _DOOMED = ".old-"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Stored:
     """A result as it is kept: the record, and the compressed layer if there is one."""
 
@@ -62,7 +62,7 @@ class Store(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Kept:
     """One result in a directory: ``size`` in bytes, ``used`` last in seconds since 1970."""
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
+
+from runcommit_core.records import record
 
 if TYPE_CHECKING:
     import os
@@ -17,7 +18,7 @@ Status = Literal["ok", "info", "warning", "problem"]
 _FREE_AT_LEAST = 1 << 30
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Finding:
     """What one check found, in words, and the cure, in one line, where something is wrong.
 

@@ -6,7 +6,6 @@ import contextlib
 import os
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from runcommit_core.cures import cure_for
@@ -15,6 +14,7 @@ from runcommit_core.doctor.machine import machine_findings
 from runcommit_core.doctor.rootless import rootless_findings
 from runcommit_core.errors import BackendContractError, UnknownBackendError
 from runcommit_core.plugins import describe, find_backend, installed, pipeline
+from runcommit_core.records import record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -27,7 +27,7 @@ _CACHE = "RUNCOMMIT_CACHE_DIR"
 _NO_CURE = "install the engine, or see the engine's own words above"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class BackendReport:
     """One backend: what it says of its engine, and what the checks found."""
 
@@ -40,7 +40,7 @@ class BackendReport:
         return all(finding.status != "problem" for finding in self.findings)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Report:
     """What ``runcommit doctor`` found."""
 

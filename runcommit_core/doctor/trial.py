@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import tarfile
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ from runcommit_core.doctor.findings import Finding
 from runcommit_core.doctor.trialimage import MADE, TrialImage, write_trial_image
 from runcommit_core.errors import RuncommitError
 from runcommit_core.job import temporary_parent
+from runcommit_core.records import record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +28,7 @@ _WAYS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Attempt:
     """How a job went: ``transport`` it used, or the ``error`` that ended it."""
 

@@ -13,7 +13,7 @@ import secrets
 import shutil
 import struct
 import tarfile
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,7 @@ from runcommit_core.oci.model import DiffId, Digest
 from runcommit_core.oci.output import NewLayer, write_layout
 from runcommit_core.oci.platforms import host_platform
 from runcommit_core.oci.regions import digest_of_bytes
+from runcommit_core.records import record
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,7 +41,7 @@ _HEADERS = 64 + 56
 _ELF_MACHINES = {"x86_64": 62, "aarch64": 183}
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TrialImage:
     """An OCI layout, and what its program is called with."""
 

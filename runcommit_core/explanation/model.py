@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from runcommit_core.records import record
 
 if TYPE_CHECKING:
     from runcommit_core.model import EngineInfo
@@ -17,7 +18,7 @@ REPOSITORY = "REPOSITORY"
 SECRETS = "SECRETS"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PlannedCommand:
     """A command that ``step`` starts, always or on a ``condition``.
 
@@ -33,7 +34,7 @@ class PlannedCommand:
     reads: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Explanation:
     """What a job would do: commands in their order, and what is done without the engine.
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from runcommit_core.api import run_commit
 from runcommit_core.files.request import extraction
+from runcommit_core.records import record
 
 if TYPE_CHECKING:
     import os
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from runcommit_core.model import Result
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Extracted:
     """What was written: the tar, or one place for each path; ``result`` is the run's own."""
 

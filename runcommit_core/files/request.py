@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 import posixpath
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runcommit_core.errors import UsageError
+from runcommit_core.records import record
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Extraction:
     """Absolute ``paths`` of the result, and one of three places for them.
 

@@ -6,7 +6,6 @@ The layer is computed from the merged base, the merged result and the source dat
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Literal, NamedTuple
 
 from runcommit_core.errors import ArchiveError
@@ -21,6 +20,7 @@ from runcommit_core.layer.write import LayerWriter
 from runcommit_core.layer.xattrs import is_user_xattr, kept_xattrs
 from runcommit_core.oci.tar import Kind
 from runcommit_core.oci.tar_header import NO_XATTRS
+from runcommit_core.records import record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 _DIRECTORY, _SYMLINK = Kind.DIRECTORY, Kind.SYMLINK
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Policy:
     """What a user decides about a layer.
 
@@ -62,7 +62,7 @@ class Change(NamedTuple):
     size: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LayerReport:
     """What was written.  ``diff_id`` is None, and nothing was written, where nothing changed.
 

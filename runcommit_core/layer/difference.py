@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from runcommit_core.errors import ArchiveError
@@ -11,6 +11,7 @@ from runcommit_core.layer.order import entry_key
 from runcommit_core.layer.result import Inode, ancestors
 from runcommit_core.layer.xattrs import kept_xattrs
 from runcommit_core.oci.tar import Kind, TarEntry
+from runcommit_core.records import record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -23,7 +24,7 @@ _LATEST = (2**63 - 1) // 10**9
 _DIRECTORY, _REGULAR, _SYMLINK = Kind.DIRECTORY, Kind.REGULAR, Kind.SYMLINK
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Difference:
     """``changed`` is in canonical order, with B's node where there is one.
 

@@ -8,11 +8,11 @@ that made a directory may count on it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from runcommit_core.layer.globs import matcher
 from runcommit_core.oci.tar import Kind
+from runcommit_core.records import record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from runcommit_core.layer.profiles import Profile
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Exclusion:
     """Patterns of paths to exclude: of any kind, and of everything but directories."""
 

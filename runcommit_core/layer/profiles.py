@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import functools
 import tomllib
-from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING
 
 from runcommit_core.errors import UsageError
+from runcommit_core.records import record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Removal:
     """A pattern (:mod:`runcommit_core.layer.globs`) and why what it chooses is worth nothing.
 
@@ -30,7 +30,7 @@ class Removal:
     keep_directories: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Profile:
     """What one program leaves behind that differs with every run."""
 

@@ -16,6 +16,7 @@ from runcommit_core.oci.descriptors import Descriptor, descriptor
 from runcommit_core.oci.jsondoc import JsonObject, as_object, object_at, objects_at, parse_object
 from runcommit_core.oci.mediatypes import IMAGE_CONFIGS, INDEXES, MANIFESTS
 from runcommit_core.oci.platforms import Platform, host_platform, matching, platform_of
+from runcommit_core.records import record
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +33,7 @@ _ATTESTATION = "attestation-manifest"
 _LISTED = 20
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Candidate:
     """A manifest of a container image, found in a layout."""
 

@@ -12,13 +12,13 @@ import os
 import struct
 import sys
 import zlib
-from dataclasses import dataclass
 from hashlib import sha256
 from itertools import islice
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from runcommit_core.errors import UsageError
 from runcommit_core.oci.model import Compression, Digest
+from runcommit_core.records import record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,7 +34,7 @@ _LEVELS = {Compression.GZIP: range(1, 10), Compression.ZSTD: range(1, 20)}
 _DEFAULTS = {Compression.GZIP: 2, Compression.ZSTD: 3}
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LayerCompression:
     """How new layers are stored; ``level`` is 0 where there is none."""
 
@@ -48,7 +48,7 @@ class LayerCompression:
 UNCOMPRESSED = LayerCompression()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Compressed:
     """What was written: ``size`` bytes with the hash ``digest``; ``compressor`` pins them."""
 

@@ -6,7 +6,6 @@ The rules are those of image-spec config.md.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -24,6 +23,7 @@ from runcommit_core.oci.jsondoc import (
 )
 from runcommit_core.oci.model import DiffId
 from runcommit_core.oci.platforms import platform_of
+from runcommit_core.records import record
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,7 +35,7 @@ _RFC3339 = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RunDefaults:
     """What a ``RUN`` on the image would have: its own user, working directory and environment.
 

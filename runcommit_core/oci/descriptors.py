@@ -5,18 +5,19 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from runcommit_core.errors import ArchiveError
 from runcommit_core.oci.jsondoc import JsonObject, object_at, text_at
 from runcommit_core.oci.model import Digest
+from runcommit_core.records import record
 
 _SHA256 = re.compile(r"sha256:[0-9a-f]{64}")
 _ALGORITHM = re.compile(r"[a-z0-9]+(?:[.+_-][a-z0-9]+)*:[A-Za-z0-9=_-]+")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Descriptor:
     """What a manifest or an index says of one blob; ``raw`` is the JSON object it was read from."""
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import posixpath
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from runcommit_core.errors import ArchiveError
@@ -23,6 +22,7 @@ from runcommit_core.oci.model import BaseImage, BaseLayer, Compression, DiffId, 
 from runcommit_core.oci.platforms import Platform, matching, platform_of
 from runcommit_core.oci.regions import digest_of_bytes
 from runcommit_core.oci.stored_digest import stored_digest
+from runcommit_core.records import record
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +36,7 @@ _BY_CONTENT = re.compile(r"blobs/sha256/([0-9a-f]{64})(?:\.[a-z.]+)?")
 _LISTED = 20
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Entry:
     """One image of ``manifest.json``."""
 

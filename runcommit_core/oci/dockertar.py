@@ -7,7 +7,6 @@ layout (moby ``image/tarexport/load.go``, containerd ``core/images/archive/impor
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
 from runcommit_core.errors import ArchiveError
@@ -19,6 +18,7 @@ from runcommit_core.oci.mediatypes import OCI_CONFIG, OCI_MANIFEST, layer_media_
 from runcommit_core.oci.model import BaseLayer, Compression, Digest
 from runcommit_core.oci.output import LAYOUT
 from runcommit_core.oci.regions import CHUNK, digest_of_bytes, open_layer, open_region, verified
+from runcommit_core.records import record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,7 +27,7 @@ _BLOCK = 512
 _RECORD = 20 * _BLOCK
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Sent:
     """A layer in the form in which it travels."""
 

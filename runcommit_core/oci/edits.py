@@ -10,12 +10,13 @@ import json
 import posixpath
 import re
 import shlex
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from typing import TYPE_CHECKING
 
 from runcommit_core.errors import UsageError
 from runcommit_core.oci.config import checked_config, rfc3339
 from runcommit_core.oci.jsondoc import JsonObject, canonical_json, list_at, object_at, texts_at
+from runcommit_core.records import record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,7 +35,7 @@ _PORT = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?(?:/(tcp|udp|sctp))?", re.ASCII | r
 _PORTS = range(1, 65536)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class ConfigEdits:
     """What to change; None and an empty mapping leave a field as the base has it.
 

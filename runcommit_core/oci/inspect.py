@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from runcommit_core.errors import ArchiveError
 from runcommit_core.oci.base import open_base
+from runcommit_core.records import record
 
 if TYPE_CHECKING:
     from runcommit_core.oci.model import BaseImage, BaseLayer, Digest
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ImageId:
     """What engines call an image.
 

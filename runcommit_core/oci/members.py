@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import stat
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from runcommit_core.errors import ArchiveError
 from runcommit_core.oci.jsondoc import MAX_JSON
 from runcommit_core.oci.model import FileRegion
 from runcommit_core.oci.regions import open_region
+from runcommit_core.records import record
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,7 +35,7 @@ class Members(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class DirectoryMembers:
     """The files of a directory; symbolic links are followed wherever they lead, as Bazel needs."""
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NewType
+
+from runcommit_core.records import record
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +27,7 @@ class Compression(enum.StrEnum):
     BZIP2 = "bzip2"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FileRegion:
     """``size`` bytes of the file ``path`` from ``offset`` on.
 
@@ -40,7 +41,7 @@ class FileRegion:
     wrapped: Compression = Compression.NONE
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class BaseLayer:
     """One layer of a base image, in the order of its config (lowest first).
 
@@ -55,7 +56,7 @@ class BaseLayer:
     region: FileRegion | None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class BaseImage:
     """A base image, read strictly: nothing in it contradicts the specification.
 

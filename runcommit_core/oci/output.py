@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
 from runcommit_core.errors import ArchiveError, UsageError
@@ -19,6 +18,7 @@ from runcommit_core.oci.manifest import (
 )
 from runcommit_core.oci.model import Compression
 from runcommit_core.oci.regions import CHUNK, digest_of_bytes, open_region, verified
+from runcommit_core.records import record
 from runcommit_core.staging import staged_name
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
 """The content of the file ``oci-layout``."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class NewLayer:
     """A layer of ours: ``size`` bytes in ``path`` as they are to be stored.
 
@@ -45,7 +45,7 @@ class NewLayer:
     media_type: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class WrittenImage:
     """What stands in the layout now."""
 

@@ -7,10 +7,10 @@ arm means and ``v1`` what amd64 means.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 
 from runcommit_core.errors import ArchiveError, UsageError
 from runcommit_core.oci.jsondoc import JsonObject, text_at
+from runcommit_core.records import record
 
 _ARCHITECTURES = {
     "x86_64": "amd64",
@@ -26,7 +26,7 @@ _ARCHITECTURES = {
 _IMPLIED_VARIANTS = {"amd64": "v1", "arm": "v7", "arm64": "v8"}
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Platform:
     """Operating system, architecture and its variant in Go's names; an implied variant is empty."""
 

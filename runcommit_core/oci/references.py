@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import enum
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 from runcommit_core.errors import ArchiveError, UsageError
+from runcommit_core.records import record
 
 ENGINE = "engine:"
 
@@ -35,7 +35,7 @@ class Kind(enum.StrEnum):
     DOCKER_ARCHIVE = "docker-archive"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Reference:
     """A base named by its files; ``kind`` is None where it must be detected."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from runcommit_core.oci.config import private_config
@@ -16,6 +15,7 @@ from runcommit_core.oci.mediatypes import (
 )
 from runcommit_core.oci.model import Compression
 from runcommit_core.oci.regions import digest_of_bytes
+from runcommit_core.records import record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _SERVABLE = frozenset((Compression.NONE, Compression.GZIP, Compression.ZSTD))
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ServedImage:
     """The image that can be pulled: raw manifest and config, and layers by digest.
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from runcommit_core.errors import UsageError
 from runcommit_core.model import RunOptions
 from runcommit_core.oci.jsondoc import parse_object
 from runcommit_core.oci.platforms import host_platform, platform_of
+from runcommit_core.records import record
 
 if TYPE_CHECKING:
     import contextlib
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _ROOT = ("", "0", "root")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RunRequest:
     """What was asked for: the options, and the mounts that are yet to be made."""
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 import csv
 import posixpath
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from runcommit_core.errors import UsageError
+from runcommit_core.records import record
 from runcommit_core.surroundings.amounts import size_in_bytes
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ _KEYS = {
 _UNREPRESENTABLE = re.compile(r'[,:"\n\0]')
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class Wanted:
     """One mount that the user asks for.
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 import shutil
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from runcommit_core import process
 from runcommit_core.model import Mount
+from runcommit_core.records import record
 from runcommit_core.surroundings.targets import check_nested, in_order
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _AWKWARD = re.compile(r'[,:"\n]')
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Staged:
     """Mounts as engines take them, and the values that nobody may see."""
 
