@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _METADATA = (".dist-info", ".egg-info")
 
@@ -14,10 +18,37 @@ def may_have(group: str) -> bool:
     False is certain.  True where a name of it stands in the files, or where distributions lie in
     what is no folder (a zip, a frozen program), which only importlib.metadata can look into.
     """
+    found = _with(group)
+    return found is None or bool(found)
+
+
+def sole(group: str) -> dict[str, str]:
+    """The entry points of the group, where one distribution alone has any: from name to value.
+
+    Empty where another number of distributions has some, or may have.
+    """
+    found = _with(group) or []
+    if len(found) != 1:
+        return {}
+    lines = _section(found[0].decode(), group)
+    pairs = (line.partition("=") for line in lines if "=" in line)
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def _with(group: str) -> list[bytes] | None:
+    """The entry points of all distributions that have some of the group; None: cannot tell."""
     if any(_finds_distributions(finder) for finder in sys.meta_path):
-        return True
+        return None
     heading = f"[{group}]".encode()
-    return any(_in_folder(folder or ".", heading) for folder in sys.path)
+    try:
+        return [
+            text
+            for folder in sys.path
+            for name in _distributions(folder or ".")
+            if heading in (text := _entry_points(name))
+        ]
+    except NotADirectoryError:
+        return None
 
 
 def _finds_distributions(finder: object) -> bool:
@@ -25,15 +56,14 @@ def _finds_distributions(finder: object) -> bool:
     return not usual and hasattr(finder, "find_distributions")
 
 
-def _in_folder(folder: str, heading: bytes) -> bool:
+def _distributions(folder: str) -> list[str]:
     try:
         with os.scandir(folder) as items:
-            names = [item.path for item in items if item.name.endswith(_METADATA)]
+            return [item.path for item in items if item.name.endswith(_METADATA)]
     except NotADirectoryError:
-        return True
+        raise
     except OSError:
-        return False
-    return any(heading in _entry_points(name) for name in names)
+        return []
 
 
 def _entry_points(distribution: str) -> bytes:
@@ -42,3 +72,12 @@ def _entry_points(distribution: str) -> bytes:
             return file.read()
     except OSError:
         return b""
+
+
+def _section(text: str, name: str) -> Iterator[str]:
+    inside = False
+    for line in text.splitlines():
+        if line.startswith("["):
+            inside = line.strip() == f"[{name}]"
+        elif inside:
+            yield line

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import socket
 import struct
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from runcommit_core.errors import UsageError
+from runcommit_core.records import record
 
 if TYPE_CHECKING:
     from runcommit_core.hookspecs import Pipeline
@@ -22,7 +21,7 @@ _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _FORWARDERS = ("ssh", "sshd", "sshd-session", "socat")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class Place:
     """Where an engine is.
 
@@ -72,6 +71,8 @@ def _is_forwarded(path: str) -> bool:
 
     Source: unix(7), SO_PEERCRED: for the one who connects it is the process that listened.
     """
+    import socket
+
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as client:
         client.settimeout(5)
         client.connect(path)

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
-import importlib.util
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import pluggy
 
 from runcommit_core import core_steps
+from runcommit_core.distributions import sole
 from runcommit_core.errors import BackendContractError, UnknownBackendError
 from runcommit_core.hookspecs import PROJECT, REQUIRED_STEPS, Pipeline
 from runcommit_core.model import EngineInfo, EngineOptions
+from runcommit_core.records import record
 from runcommit_core.version import is_installed, version
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from importlib.metadata import EntryPoint
 
     from runcommit_core.loading import Plugin
 
@@ -27,18 +27,20 @@ AUTO_ORDER = ("docker", "podman", "buildah", "podman-api")
 """In which order ``auto`` tries backends; installed ones of other names follow by name."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Installed:
     """A backend that some distribution brings."""
 
     name: str
     distribution: str
     version: str
-    entry_point: importlib.metadata.EntryPoint
+    entry_point: EntryPoint
 
 
 def installed() -> list[Installed]:
     """The installed backends, in the order of ``auto``."""
+    from importlib.metadata import entry_points
+
     found = [
         Installed(
             point.name,
@@ -46,7 +48,7 @@ def installed() -> list[Installed]:
             point.dist.version if point.dist else "?",
             point,
         )
-        for point in importlib.metadata.entry_points(group=GROUP)
+        for point in entry_points(group=GROUP)
     ]
     if not is_installed():
         found += _unpacked()
@@ -55,16 +57,21 @@ def installed() -> list[Installed]:
 
 def _unpacked() -> list[Installed]:
     """The built-in backends of a runcommit that runs from its sources, without entry points."""
+    from importlib.metadata import EntryPoint
+    from importlib.util import find_spec
+
     return [
-        Installed(name, "runcommit", version(), importlib.metadata.EntryPoint(name, module, GROUP))
+        Installed(name, "runcommit", version(), EntryPoint(name, module, GROUP))
         for name in AUTO_ORDER
-        if importlib.util.find_spec(module := f"runcommit_{name.replace('-', '_')}")
+        if find_spec(module := f"runcommit_{name.replace('-', '_')}")
     ]
 
 
 def named(name: str) -> Installed:
     """A backend that is not installed under a name: ``package.module[:object]``."""
-    return Installed(name, "-", "-", importlib.metadata.EntryPoint(name, name, GROUP))
+    from importlib.metadata import EntryPoint
+
+    return Installed(name, "-", "-", EntryPoint(name, name, GROUP))
 
 
 def find_backend(name: str) -> object:
@@ -72,6 +79,8 @@ def find_backend(name: str) -> object:
 
     Raises UnknownBackendError when there is none, several, or it cannot be imported.
     """
+    if target := sole(GROUP).get(name):
+        return _imported(name, target)
     matches = [item for item in installed() if item.name == name]
     if len(matches) > 1:
         owners = " and ".join(f"{item.distribution} {item.version}" for item in matches)

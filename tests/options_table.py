@@ -31,7 +31,8 @@ tells what each option does.
 
 def options_of(verb: str) -> dict[str, str]:
     """The options of a verb: from the name in Python to what the command line calls it."""
-    command = cli.commands[verb]
+    command = cli.get_command(click.Context(cli), verb)
+    assert command, verb
     return {
         str(option.name): max(option.opts, key=len)
         for option in command.params

@@ -27,7 +27,7 @@ from runcommit_core import (
     process,
 )
 from runcommit_core.cli.commands import cli
-from runcommit_core.cli.main import InterruptedBySignalError, _run
+from runcommit_core.cli.entry import InterruptedBySignalError, run
 from runcommit_core.oci.base import open_base
 from tests import images
 from tests.terminals import terminal
@@ -212,7 +212,7 @@ def test_each_kind_of_error_has_its_code(
         raise error
 
     monkeypatch.setattr("runcommit_core.cli.commands.cli.main", fail)
-    assert _run() == code
+    assert run() == code
     said = capsys.readouterr()
     assert said.out == ""
     assert said.err.startswith("runcommit: ")
@@ -227,7 +227,7 @@ def test_a_tip_follows_its_error(
         raise UsageError("what", tip="do this")
 
     monkeypatch.setattr("runcommit_core.cli.commands.cli.main", fail)
-    assert _run() == 2
+    assert run() == 2
     assert capsys.readouterr().err == "runcommit: error: what\nruncommit: tip: do this\n"
 
 

@@ -22,6 +22,7 @@ from runcommit_core import (
     UnknownBackendError,
     UsageError,
     hookimpl,
+    process,
     run_commit,
 )
 from runcommit_core.extras import chosen_plugins
@@ -50,23 +51,24 @@ def job_on(base: str, backend: object, *plugins: object) -> Any:
 
 
 @pytest.fixture
-def install(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Pretend that exactly these are installed: (name, what it stands for, distribution)."""
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Let exactly these be installed: (name, what it stands for, distribution)."""
 
-    def pretend(*items: tuple[str, str, str]) -> None:
-        points = []
-        for name, value, distribution in items:
-            point = importlib.metadata.EntryPoint(name, value, "runcommit.backends")
-            owner = SimpleNamespace(name=distribution, version="1.0")
-            vars(point).update(dist=owner)
-            points.append(point)
-        monkeypatch.setattr(
-            importlib.metadata,
-            "entry_points",
-            lambda group: points if group == "runcommit.backends" else [],
-        )
+    def put(*items: tuple[str, str, str]) -> None:
+        site = tmp_path / f"site-{len(list(tmp_path.iterdir()))}"
+        for owner in {"runcommit"} | {distribution for _, _, distribution in items}:
+            info = site / f"{owner}-1.0.dist-info"
+            info.mkdir(parents=True)
+            (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {owner}\nVersion: 1.0\n")
+            lines = [f"{name} = {value}" for name, value, each in items if each == owner]
+            if lines:
+                text = "\n".join(
+                    ["[console_scripts]", "a = b:c", "", "[runcommit.backends]", *lines]
+                )
+                (info / "entry_points.txt").write_text(f"{text}\n\n[other]\ndocker = no:thing\n")
+        monkeypatch.setattr(sys, "path", [str(site)])
 
-    return pretend
+    return put
 
 
 @pytest.fixture
@@ -98,6 +100,16 @@ def test_what_this_distribution_brings():
     assert {item.version for item in ours} == {importlib.metadata.version("runcommit")}
     for item in ours:
         pipeline(find_backend(item.name), item.name)
+
+
+def test_where_one_distribution_has_backends_nothing_slow_is_imported():
+    program = (
+        "import sys; from runcommit_core.plugins import find_backend, pipeline;"
+        " pipeline(find_backend('podman'), 'podman');"
+        " print(sorted({'importlib.metadata', 'email', 'socket'} & {*sys.modules}))"
+    )
+    done = process.attempt(sys.executable, "-c", program)
+    assert done.output == "[]\n", done.errors
 
 
 def test_an_unknown_name_lists_the_known(install: Callable[..., None]):

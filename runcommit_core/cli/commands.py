@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,19 +11,38 @@ from typing import Any
 import click
 
 from runcommit_core.cli import completion, options
-from runcommit_core.cli.backendverbs import backends
-from runcommit_core.cli.cache import cache
 from runcommit_core.cli.dash import check_dash, standing_in
-from runcommit_core.cli.doctor import doctor
-from runcommit_core.cli.extract import extract
-from runcommit_core.cli.layer import layer
 from runcommit_core.cli.progress import reporting
-from runcommit_core.cli.prune import prune
 
 log = logging.getLogger("runcommit")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+_ELSEWHERE = {
+    "backends": "backendverbs",
+    "cache": "cache",
+    "doctor": "doctor",
+    "extract": "extract",
+    "layer": "layer",
+    "prune": "prune",
+}
+"""Verbs that have a module of their own, imported only where they are called or listed."""
+
+
+class _Verbs(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*super().list_commands(ctx), *_ELSEWHERE})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in _ELSEWHERE:
+            module = importlib.import_module(f"runcommit_core.cli.{_ELSEWHERE[cmd_name]}")
+            found: click.Command = getattr(module, cmd_name)
+            return found
+        return super().get_command(ctx, cmd_name)
+
+
+@click.group(
+    cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.version_option(package_name="runcommit", message="%(prog)s %(version)s")
 def cli() -> None:
     """Run commands on a base container image and get exactly the new layer."""
@@ -82,13 +102,6 @@ def run(
         return
     for new in result.layers:
         click.echo(new.diff_id)
-
-
-cli.add_command(cache)
-cli.add_command(extract)
-cli.add_command(layer)
-cli.add_command(prune)
-cli.add_command(doctor)
 
 
 @cli.group(short_help="Look at images.")
@@ -152,9 +165,6 @@ def stamp() -> None:
     from runcommit_core.cli.stamp import stamp as stamped
 
     click.echo(json.dumps(stamped()))
-
-
-cli.add_command(backends)
 
 
 @cli.command()

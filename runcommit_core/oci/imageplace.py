@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runcommit_core.errors import UsageError
 from runcommit_core.oci.references import Kind
+from runcommit_core.records import record
 
 if TYPE_CHECKING:
     import os
@@ -21,7 +21,7 @@ _NAME = re.compile(
 _REF_NAME = re.compile(r"[A-Za-z0-9]+([-._:@+/]+[A-Za-z0-9]+)*", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ImagePlace:
     """One image to write: its form, its path, and its name in there, if it has one."""
 

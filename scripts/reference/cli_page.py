@@ -69,8 +69,10 @@ def _commands(
     if not isinstance(command, click.Group) or command.invoke_without_command:
         yield path, command
     if isinstance(command, click.Group):
-        for name in sorted(command.commands):
-            yield from _commands(command.commands[name], (*path, name))
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            if found := command.get_command(context, name):
+                yield from _commands(found, (*path, name))
 
 
 def _section(path: tuple[str, ...], command: click.Command) -> str:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from runcommit_core import Container, EngineError, Job, process
 
@@ -21,8 +20,7 @@ _FACTS = (
 _NATIVE = re.compile(r"\buseNativeDiff=(true|false)")
 
 
-@dataclass(frozen=True, slots=True)
-class Store:
+class Store(NamedTuple):
     """``compares_rightly`` is false where layers come from comparing directories by size and time.
 
     ``upper`` is the directory with the container's changes, empty where none has just them.

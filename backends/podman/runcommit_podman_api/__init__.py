@@ -313,7 +313,7 @@ def _store(service: Service, container: Container) -> Store:
         said="",
         ask=lambda: described["store"]["graphStatus"],
     )
-    return store if _is_ours(service, described) else replace(store, upper="")
+    return store if _is_ours(service, described) else store._replace(upper="")
 
 
 def _is_ours(service: Service, described: dict[str, Any]) -> bool:

@@ -18,6 +18,7 @@ from runcommit_core.progress import (
     StepStarted,
     Transferred,
 )
+from runcommit_core.records import record
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,7 +36,7 @@ Line = list[tuple[str, str]]
 """Pieces of text, each with its style: ``bold``, ``dim``, ``green``, ``red`` or none."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Marks:
     """The characters that a terminal may not have."""
 

@@ -17,14 +17,10 @@ if TYPE_CHECKING:
     from types import FrameType
 
 
-def main() -> None:
-    """Run the command line and exit with the code that docs/reference/errors.md lists."""
+def run() -> int:
+    """Run the command line; the exit code, which docs/reference/errors.md lists."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
-    sys.exit(_run())
-
-
-def _run() -> int:
     try:
         cli.main(standalone_mode=False)
     except InterruptedBySignalError as error:
