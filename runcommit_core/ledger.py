@@ -173,7 +173,7 @@ def jobs_folder() -> Path:
 
 
 def used_marker(base: str) -> Path:
-    """The file whose time says when a job used this private copy last."""
+    """The file whose time says when a job used this private copy last; see :mod:`.copies`."""
     return cache_dir() / "bases" / base.rpartition(":")[2]
 
 

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     from runcommit_core.layer.basetree import BaseTree
     from runcommit_core.layer.canonical import LayerReport
-    from runcommit_core.oci.model import BaseImage, BaseLayer, DiffId, Digest
+    from runcommit_core.oci.digests import DiffId, Digest
+    from runcommit_core.oci.model import BaseImage, BaseLayer
     from runcommit_core.place import Place
     from runcommit_core.transport import Transport
 

@@ -12,10 +12,11 @@ from runcommit_core.errors import UsageError
 from runcommit_core.model import Job, Layer, Layers, OutputImage, Result, StoredAs
 from runcommit_core.oci.compress import UNCOMPRESSED, LayerCompression
 from runcommit_core.oci.config import result_config
+from runcommit_core.oci.digests import Digest
 from runcommit_core.oci.edits import DEFAULT_COMMENT
 from runcommit_core.oci.imageplace import ImagePlace, parse_image_place
 from runcommit_core.oci.mediatypes import layer_media_type
-from runcommit_core.oci.model import BaseLayer, Compression, Digest, FileRegion
+from runcommit_core.oci.model import BaseLayer, Compression, FileRegion
 from runcommit_core.oci.output import (
     NewLayer,
     check_replaceable,

@@ -244,7 +244,7 @@ def _stale_files() -> Iterator[Leftover]:
     """Files of the cache that somebody began to write long ago and never finished."""
     cache = cache_dir()
     horizon = time.time() - STALE_SECONDS
-    for pattern in ("index/*/*.tmp*", "engine-configs/*.[0-9]*", "jobs/*.new"):
+    for pattern in ("index/*/*.tmp*", "engine-configs/*.[0-9]*", "jobs/*.new", "bases/*.*"):
         for path in sorted(cache.glob(pattern)):
             with contextlib.suppress(FileNotFoundError):
                 if path.stat().st_mtime < horizon:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
+from runcommit_core.oci.digests import Digest
 from runcommit_core.oci.mediatypes import OCI_LAYER
-from runcommit_core.oci.model import BaseImage, BaseLayer, Compression, Digest, FileRegion
+from runcommit_core.oci.model import BaseImage, BaseLayer, Compression, FileRegion
 from runcommit_core.oci.regions import digest_of_bytes
 
 if TYPE_CHECKING:
     from runcommit_core.model import Layers
-    from runcommit_core.oci.model import DiffId
+    from runcommit_core.oci.digests import DiffId
 
 
 def plain_layer(diff_id: DiffId, region: FileRegion | None) -> BaseLayer:

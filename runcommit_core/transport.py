@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from runcommit_core.model import SavedImage
-    from runcommit_core.oci.model import BaseImage, BaseLayer, DiffId
+    from runcommit_core.oci.digests import DiffId
+    from runcommit_core.oci.model import BaseImage, BaseLayer
     from runcommit_core.place import Place
     from runcommit_core.registry.access import Access
     from runcommit_core.registry.endpoint import Endpoint, Feeder

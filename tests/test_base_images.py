@@ -12,13 +12,15 @@ from runcommit_core.errors import ArchiveError, UsageError
 from runcommit_core.oci import platforms
 from runcommit_core.oci.base import is_engine_reference, open_base
 from runcommit_core.oci.inspect import image_id, last_layer
-from runcommit_core.oci.model import BaseImage, Compression, Digest
+from runcommit_core.oci.model import BaseImage, Compression
 from runcommit_core.oci.regions import digest_of, open_layer, open_region
 from tests import images
 from tests.images import Files, Hardlink, Image, Symlink
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from runcommit_core.oci.digests import Digest
 
 A = images.layer({"a": b"1" * 5000})
 B = images.layer({"b": b"2"})

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runcommit_core.job import scratch_image
+from runcommit_core.oci.digests import DiffId, Digest
 from runcommit_core.oci.jsondoc import canonical_json
 from runcommit_core.oci.mediatypes import OCI_LAYER
-from runcommit_core.oci.model import DiffId, Digest
 from runcommit_core.oci.output import NewLayer, write_layout
 from runcommit_core.oci.platforms import host_platform
 from runcommit_core.oci.regions import digest_of_bytes

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from runcommit_core.oci.digests import DiffId
 from runcommit_core.oci.jsondoc import canonical_json
-from runcommit_core.oci.model import DiffId
 from runcommit_core.oci.platforms import host_platform
 
 UNKNOWN_LAYER = DiffId("sha256:" + "0" * 64)

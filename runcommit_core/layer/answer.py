@@ -14,7 +14,7 @@ from runcommit_core.errors import ArchiveError, RuncommitError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from runcommit_core.oci.model import DiffId
+    from runcommit_core.oci.digests import DiffId
 
 
 def answer(path: str, write: Callable[[BinaryIO], tuple[DiffId, Sequence[str]]]) -> int:

@@ -36,7 +36,7 @@ def saved_apart(
     Raises ArchiveError for files that no layer can hold, EngineError when the engine fails.
     """
     from runcommit_core.model import RawLayer, SavedImage
-    from runcommit_core.oci.model import DiffId
+    from runcommit_core.oci.digests import DiffId
 
     path = job.folder / f"apart-{job.id}.tar"
     completed = process.attempt(

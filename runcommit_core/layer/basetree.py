@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from runcommit_core.oci.model import DiffId
+    from runcommit_core.oci.digests import DiffId
 
 _Layers = tuple[int, ...]
 _DIRECTORY, _HARDLINK = Kind.DIRECTORY, Kind.HARDLINK

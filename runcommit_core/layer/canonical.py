@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from runcommit_core.layer.basetree import BaseTree
     from runcommit_core.layer.changes import Changes
     from runcommit_core.layer.node import Node
-    from runcommit_core.oci.model import DiffId
+    from runcommit_core.oci.digests import DiffId
 
 _DIRECTORY, _SYMLINK = Kind.DIRECTORY, Kind.SYMLINK
 

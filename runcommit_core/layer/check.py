@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from runcommit_core.layer.basetree import BaseTree
     from runcommit_core.layer.contents import Contents, Item
-    from runcommit_core.oci.model import DiffId
+    from runcommit_core.oci.digests import DiffId
 
 
 def validate_layer(tree: BaseTree, reference: str, *, epoch: int) -> DiffId:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from runcommit_core.layer.changes import Changes
     from runcommit_core.model import Job, SavedImage
-    from runcommit_core.oci.model import DiffId
+    from runcommit_core.oci.digests import DiffId
 
 
 log = logging.getLogger("runcommit")

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
     from _typeshed import WriteableBuffer
 
-    from runcommit_core.oci.model import Compression, DiffId
+    from runcommit_core.oci.digests import DiffId
+    from runcommit_core.oci.model import Compression
 
 FORM: Final = "v1"
 """Changes with everything that an index says of a layer, so that old files are not read."""

@@ -11,7 +11,7 @@ from runcommit_core.layer.xattrs import kept_xattrs
 
 if TYPE_CHECKING:
     from runcommit_core.layer.changes import Changes
-    from runcommit_core.oci.model import DiffId
+    from runcommit_core.oci.digests import DiffId
 
 
 def write_changes(changes: Changes, output: BinaryIO) -> DiffId:

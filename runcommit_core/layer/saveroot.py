@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from runcommit_core.model import Job, SavedImage
-    from runcommit_core.oci.model import DiffId
+    from runcommit_core.oci.digests import DiffId
 
 
 def save_root(job: Job, mount: Sequence[str], *, enter: Sequence[str] = ()) -> SavedImage:

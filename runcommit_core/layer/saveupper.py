@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from runcommit_core.model import Job, SavedImage
-    from runcommit_core.oci.model import DiffId
+    from runcommit_core.oci.digests import DiffId
 
 
 def save_upper(job: Job, upper: Path, *, enter: Sequence[str] = ()) -> SavedImage:

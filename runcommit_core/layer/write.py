@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from runcommit_core.errors import ArchiveError
 from runcommit_core.layer.header import END, Attributes, header
-from runcommit_core.oci.model import DiffId
+from runcommit_core.oci.digests import DiffId
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

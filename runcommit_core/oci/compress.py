@@ -17,7 +17,8 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from runcommit_core.errors import UsageError
-from runcommit_core.oci.model import Compression, Digest
+from runcommit_core.oci.digests import Digest
+from runcommit_core.oci.model import Compression
 from runcommit_core.records import record
 
 if TYPE_CHECKING:

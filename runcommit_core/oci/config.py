@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from runcommit_core.errors import ArchiveError
 from runcommit_core.oci.descriptors import checked_digest
+from runcommit_core.oci.digests import DiffId
 from runcommit_core.oci.jsondoc import (
     JsonObject,
     canonical_json,
@@ -21,7 +22,6 @@ from runcommit_core.oci.jsondoc import (
     text_at,
     texts_at,
 )
-from runcommit_core.oci.model import DiffId
 from runcommit_core.oci.platforms import platform_of
 from runcommit_core.records import record
 

@@ -9,8 +9,8 @@ from dataclasses import field
 from typing import Any
 
 from runcommit_core.errors import ArchiveError
+from runcommit_core.oci.digests import Digest
 from runcommit_core.oci.jsondoc import JsonObject, object_at, text_at
-from runcommit_core.oci.model import Digest
 from runcommit_core.records import record
 
 _SHA256 = re.compile(r"sha256:[0-9a-f]{64}")

@@ -21,9 +21,10 @@ from runcommit_core.oci.mediatypes import (
     layer_media_type,
 )
 from runcommit_core.oci.members import read_document
-from runcommit_core.oci.model import BaseImage, BaseLayer, DiffId
+from runcommit_core.oci.model import BaseImage, BaseLayer
 
 if TYPE_CHECKING:
+    from runcommit_core.oci.digests import DiffId
     from runcommit_core.oci.members import Members
     from runcommit_core.oci.platforms import Platform
 

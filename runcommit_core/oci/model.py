@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import enum
-from typing import TYPE_CHECKING, NewType
+from typing import TYPE_CHECKING
 
 from runcommit_core.records import record
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-Digest = NewType("Digest", str)
-"""``sha256:<hex>`` of bytes as stored, maybe compressed."""
-
-DiffId = NewType("DiffId", str)
-"""``sha256:<hex>`` of the uncompressed layer tar."""
+    from runcommit_core.oci.digests import DiffId, Digest
 
 
 class Compression(enum.StrEnum):

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from runcommit_core.oci.model import BaseImage, BaseLayer, DiffId, Digest
+    from runcommit_core.oci.digests import DiffId, Digest
+    from runcommit_core.oci.model import BaseImage, BaseLayer
 
 LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
 """The content of the file ``oci-layout``."""

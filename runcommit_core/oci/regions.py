@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from runcommit_core.errors import ArchiveError
 from runcommit_core.oci.compression import open_decompressed
-from runcommit_core.oci.model import BaseLayer, Compression, DiffId, Digest, FileRegion
+from runcommit_core.oci.digests import DiffId, Digest
+from runcommit_core.oci.model import BaseLayer, Compression, FileRegion
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from runcommit_core.errors import ArchiveError
 from runcommit_core.oci.compression import open_decompressed, sniff
-from runcommit_core.oci.model import Compression, DiffId
+from runcommit_core.oci.digests import DiffId
+from runcommit_core.oci.model import Compression
 from runcommit_core.oci.tar import TarReader
 
 if TYPE_CHECKING:

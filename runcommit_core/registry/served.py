@@ -20,8 +20,9 @@ from runcommit_core.records import record
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from runcommit_core.oci.digests import Digest
     from runcommit_core.oci.jsondoc import JsonObject
-    from runcommit_core.oci.model import BaseImage, BaseLayer, Digest
+    from runcommit_core.oci.model import BaseImage, BaseLayer
 
 _SERVABLE = frozenset((Compression.NONE, Compression.GZIP, Compression.ZSTD))
 

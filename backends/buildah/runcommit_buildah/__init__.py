@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import logging
 import os
 import re
 from dataclasses import replace
@@ -23,9 +24,13 @@ from runcommit_core import (
     SavedImage,
     added_capabilities,
     check_emulation,
+    forget_copy,
     hookimpl,
     process,
+    recalled_copy,
+    remember_copy,
     save_root,
+    save_upper,
 )
 
 if TYPE_CHECKING:
@@ -33,8 +38,11 @@ if TYPE_CHECKING:
 
     from runcommit_core import Finding, Lack, Leftover, RunOptions
 
+log = logging.getLogger("runcommit")
+
 PROGRAM = "buildah"
 _COMMAND_NOT_FOUND = 127
+_ROOT = "RUNCOMMIT_ROOT"
 _CPU_PERIOD = 100_000
 _KILLED = 128 + 9
 _ENDED = re.compile(r"exit status (\d+)\s*\Z")
@@ -73,6 +81,8 @@ def lacks(run: RunOptions) -> list[Lack]:
 def load(job: Job) -> Image:
     """Pull the private copy of the base from the job's registry, unless the store has it."""
     check_emulation(job.run.platform, job.folder)
+    if known := recalled_copy(job):
+        return Image(known)
     name = job.transport.name
     if not _has(job, name):
         if not job.keep_base:
@@ -87,7 +97,13 @@ def load(job: Job) -> Image:
 def run(job: Job, image: Image) -> Container:
     """Make a working container and run the command in it."""
     job.containers.callback(process.undo, *_buildah(job), "rm", job.name)
-    process.output(*_from_words(job, image))
+    try:
+        process.output(*_from_words(job, image))
+    except EngineError:
+        if not _has_lost(job, image):
+            raise
+        forget_copy(job)
+        process.output(*_from_words(job, load(job)))
     completed = process.attached(*_run_words(job), console=job.console, timeout=job.run.timeout)
     if completed.returncode:
         _raise_failure(job, completed)
@@ -97,7 +113,8 @@ def run(job: Job, image: Image) -> Container:
 @hookimpl
 def commit(job: Job, container: Container) -> Image:
     """Find the upper directory; without one buildah commits straight to where ``save`` wants it."""
-    return Image(container.name, upper=job.transport.upper(lambda: _upper(job, container)))
+    upper = job.transport.upper(lambda: _upper(job, container), enter=_unshared(job))
+    return Image(container.name, upper=upper)
 
 
 @hookimpl
@@ -107,7 +124,10 @@ def save(job: Job, image: Image) -> SavedImage:
     Where buildah would compare directories by size and time, the container's root is read instead.
     """
     if image.upper:
-        return job.transport.collect_upper(image.upper)
+        try:
+            return save_upper(job, image.upper, enter=_unshared(job))
+        except EngineError as error:
+            log.warning("cannot read the container's changes, so committing them: %s", error)
     if not image.id and not _compares_rightly(job):
         return root(job, Container(image.name))
     verb = "push" if image.id else "commit"
@@ -165,9 +185,14 @@ def rehearse(engine: EngineInfo, argv: Sequence[str]) -> process.Completed:
     """An image is not there; the container is on the store's own driver, else on overlay."""
     native = str((engine.storage or "overlay") == "overlay").lower()
     status = json.dumps({"store": {"GraphStatus": {"Native Overlay Diff": native}}})
-    answers = {"inspect": "[]", "info": status, "mount": "/UPPER/merged"}
+    answers = {
+        "inspect": "[]",
+        "info": status,
+        "mount": "/UPPER/merged",
+        "printenv": "/UPPER/merged",
+    }
     answer = next((answers[word] for word in argv if word in answers), "")
-    return process.Completed(tuple(argv), 0, answer, "")
+    return process.Completed(tuple(argv), 0, answer, f"useNativeDiff={native}")
 
 
 @hookimpl
@@ -237,9 +262,14 @@ def _upper(job: Job, container: Container) -> str:
 
     With some 50 layers and more buildah fails to mount a container that has run.
     """
-    if not _compares_rightly(job):
+    mount: tuple[str, ...] = ("mount", container.name)
+    if enter := _unshared(job):
+        mount = (*enter[-1:], "--mount", f"{_ROOT}={container.name}", "printenv", _ROOT)
+    # every call tells at this level whether overlay itself, and no comparison, tells the changes
+    done = process.attempt(*_buildah(job), "--log-level=debug", *mount)
+    if "useNativeDiff=true" not in done.errors:
         return ""
-    mounted = Path(process.attempt(*_buildah(job), "mount", container.name).output.strip())
+    mounted = Path(done.output.strip())
     return str(mounted.with_name("diff")) if mounted.name == "merged" else ""
 
 
@@ -255,11 +285,20 @@ def _unshared(job: Job) -> tuple[str, ...]:
 
 def _has(job: Job, name: str) -> bool:
     # buildah 1.28 has no json function in templates; a list is printed as [one two]
-    template = "{{.OCIv1.RootFS.DiffIDs}}"
+    template = "{{.FromImageID}} {{.OCIv1.RootFS.DiffIDs}}"
     inspect = (*_buildah(job), "inspect", "--type", "image", "--format", template, name)
-    found = process.attempt(*inspect)
-    listed = tuple(found.output.strip().strip("[]").split())
-    return not found.returncode and listed == job.transport.diff_ids
+    image_id, _, layers = process.attempt(*inspect).output.strip().partition(" ")
+    if tuple(layers.strip("[]").split()) != job.transport.diff_ids:
+        return False
+    remember_copy(job, image_id)
+    return True
+
+
+def _has_lost(job: Job, image: Image) -> bool:
+    """Whether there is no image any more of an id that was recalled."""
+    inspect = (*_buildah(job), "inspect", "--type", "image", "--format", "{{.FromImageID}}")
+    known = image.name == recalled_copy(job)
+    return known and bool(process.attempt(*inspect, image.name).returncode)
 
 
 def _pull(job: Job, name: str, access: Access) -> None:

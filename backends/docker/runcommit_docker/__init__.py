@@ -21,8 +21,11 @@ from runcommit_core import (
     Place,
     SavedImage,
     UsageError,
+    forget_copy,
     hookimpl,
     process,
+    recalled_copy,
+    remember_copy,
     save_root,
 )
 from runcommit_docker.address import client_config, config_folder, place_of
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
     from runcommit_core import Finding, Lack, Leftover, RunOptions
 
 PROGRAM = "docker"
+_ENGINE_FAILED = 125
 _COMMAND_NOT_FOUND = 127
 _COMMIT_SECONDS = 120.0
 _NOT_STARTED, _ENDED = "created", "exited"
@@ -80,6 +84,8 @@ def lacks(engine: EngineOptions, run: RunOptions, wanted: Collection[str]) -> li
 def load(job: Job) -> Image:
     """Pull the private copy of the base from the job's registry, unless the daemon has it."""
     check_platform(job)
+    if known := recalled_copy(job):
+        return Image(known)
     name = job.transport.name
     if not _has(job, name):
         if not job.keep_base:
@@ -99,6 +105,9 @@ def run(job: Job, image: Image) -> Container:
         timeout=job.run.timeout, end=(*_docker(job), "kill", job.name),
     )  # fmt: skip
     if completed.returncode:
+        if completed.returncode == _ENGINE_FAILED and _has_lost(job, image):
+            forget_copy(job)
+            return run(job, load(job))
         _raise_failure(job, completed)
     return Container(job.name)
 
@@ -250,10 +259,19 @@ def _docker(job: Job) -> tuple[str, ...]:
 
 
 def _has(job: Job, name: str) -> bool:
-    found = process.found(
-        *_docker(job), "image", "inspect", "--format", "{{json .RootFS.Layers}}", name
-    )
-    return found is not None and tuple(json.loads(found.output) or ()) == job.transport.diff_ids
+    template = "{{.Id}} {{json .RootFS.Layers}}"
+    found = process.found(*_docker(job), "image", "inspect", "--format", template, name)
+    image_id, _, layers = found.output.partition(" ") if found else ("", "", "")
+    if tuple(json.loads(layers or "[]") or ()) != job.transport.diff_ids:
+        return False
+    remember_copy(job, image_id)
+    return True
+
+
+def _has_lost(job: Job, image: Image) -> bool:
+    """Whether there is no image any more of an id that was recalled."""
+    inspect = (*_docker(job), "image", "inspect", "--format", "{{.Id}}", image.name)
+    return image.name == recalled_copy(job) and process.found(*inspect) is None
 
 
 def _pull(job: Job, name: str, access: Access) -> None:

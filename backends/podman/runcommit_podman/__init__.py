@@ -21,8 +21,11 @@ from runcommit_core import (
     Place,
     SavedImage,
     added_capabilities,
+    forget_copy,
     hookimpl,
     process,
+    recalled_copy,
+    remember_copy,
     save_root,
     save_upper,
 )
@@ -40,6 +43,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("runcommit")
 
 PROGRAM = "podman"
+_ENGINE_FAILED = 125
 _COMMAND_NOT_FOUND = 127
 _KILLED = 128 + 9
 _NOT_STARTED = "created"
@@ -78,6 +82,8 @@ def lacks(engine: EngineOptions, run: RunOptions, wanted: Collection[str]) -> li
 def load(job: Job) -> Image:
     """Pull the private copy of the base from the job's registry, unless the store has it."""
     check_platform(job)
+    if known := recalled_copy(job):
+        return Image(known)
     name = job.transport.name
     if not _has(job, name):
         if not job.keep_base:
@@ -100,6 +106,9 @@ def run(job: Job, image: Image) -> Container:
             timeout=job.run.timeout, end=(*_podman(job), "kill", job.name),
         )  # fmt: skip
     if completed.returncode:
+        if completed.returncode == _ENGINE_FAILED and _has_lost(job, image):
+            forget_copy(job)
+            return run(job, load(job))
         _raise_failure(job, completed)
     return Container(job.name)
 
@@ -244,15 +253,24 @@ def _unshared(job: Job) -> tuple[str, ...]:
 
 
 def _has(job: Job, name: str) -> bool:
+    template = "{{.Id}} {{json .RootFS.Layers}}"
     try:
-        found = process.found(
-            *_podman(job), "image", "inspect", "--format", "{{json .RootFS.Layers}}", name
-        )
+        found = process.found(*_podman(job), "image", "inspect", "--format", template, name)
     except EngineError as error:
         if not for_an_unfinished_image(error):
             raise
         return False  # a pull of what is there takes no longer than waiting would
-    return found is not None and tuple(json.loads(found.output) or ()) == job.transport.diff_ids
+    image_id, _, layers = found.output.partition(" ") if found else ("", "", "")
+    if tuple(json.loads(layers or "[]") or ()) != job.transport.diff_ids:
+        return False
+    remember_copy(job, image_id)
+    return True
+
+
+def _has_lost(job: Job, image: Image) -> bool:
+    """Whether there is no image any more of an id that was recalled."""
+    exists = (*_podman(job), "image", "exists", image.name)
+    return image.name == recalled_copy(job) and process.attempt(*exists).returncode == 1
 
 
 def _pull(job: Job, name: str, access: Access) -> None:
