@@ -37,6 +37,7 @@ def facts(job: Job, options: Mapping[str, Any], transport: str) -> tuple[tuple[s
         *_layer(job),
         *_behaviour(options),
         ("index", f"what is known of the base's files is kept in {cache_dir()}"),
+        ("copy", "once a job has looked at the private copy, others go by the id that it noted"),
         ("cache", _cache(job, options)),
     )
 
