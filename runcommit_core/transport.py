@@ -16,7 +16,12 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from runcommit_core.errors import EngineError, UsageError
 from runcommit_core.progress import Meter, Progress, ignore, metered, metered_stream
-from runcommit_core.registry.served import claims, private_image, result_image
+from runcommit_core.registry.served import (
+    claims,
+    private_image,
+    result_image,
+    unpacked_image,
+)
 from runcommit_core.turns import in_turn
 
 if TYPE_CHECKING:
@@ -79,6 +84,7 @@ class Transport:
         self._progress = progress
         self._endpoint: Endpoint | None = None
         self._image = image or private_image(base)
+        self._is_private = image is None
         self._place: Place | None = None
         self._port = 0
         self.used = ""
@@ -122,7 +128,7 @@ class Transport:
         pull, load = in_turn(self.name, pull), in_turn(self.name, load)
         if self._image.portable and self._reachable():
             try:
-                self._ask_us(pull)
+                self._serve(pull)
             except EngineError as error:
                 self._give_up("pull from", error)
             else:
@@ -258,6 +264,21 @@ class Transport:
             self.mode = Mode.ARCHIVE
             return False
         return True
+
+    def _serve(self, pull: Callable[[Access], None]) -> None:
+        """Let the engine pull; once more with layers as they are stored where that fails."""
+        endpoint = self._registry()
+        near = self._place is None or self._place.loopback
+        if near and self._is_private:
+            endpoint.serve(unpacked_image(self._image, self._base.layers))
+        try:
+            self._ask_us(pull)
+        except EngineError as error:
+            if endpoint.image is self._image or not endpoint.requests:
+                raise
+            log.info("serving the base's layers as they are stored: %s", _last_word(error))
+            endpoint.serve(self._image)
+            self._ask_us(pull)
 
     def _ask_us(self, transfer: Callable[[Access], None]) -> None:
         """Let the engine pull or push.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import dataclasses
+import gzip
 import hashlib
 import http.client
 import json
@@ -21,8 +22,9 @@ import pytest
 from runcommit_core.errors import ArchiveError
 from runcommit_core.oci.base import open_base
 from runcommit_core.oci.model import Compression
+from runcommit_core.oci.unpacked import unpacked_layer
 from runcommit_core.registry.endpoint import Endpoint
-from runcommit_core.registry.served import claims, private_image
+from runcommit_core.registry.served import claims, private_image, unpacked_image
 from tests import images
 
 if TYPE_CHECKING:
@@ -313,6 +315,75 @@ def test_many_pull_at_once(endpoint: Endpoint, base: BaseImage):
     with ThreadPoolExecutor(12) as pool:
         found = list(pool.map(pull, range(24)))
     assert found == [base.layers[number % 2].digest for number in range(24)]
+
+
+# --- layers that are stored compressed and served uncompressed
+
+
+@pytest.fixture
+def unpacked(base: BaseImage, tmp_path: Path) -> Iterator[tuple[Endpoint, Client]]:
+    with serving(base, tmp_path / "job") as endpoint:
+        endpoint.serve(unpacked_image(endpoint.image, base.layers))
+        client = Client(endpoint)
+        yield endpoint, client
+        client.connection.close()
+
+
+def test_unpacked_layers_can_be_pulled(unpacked: tuple[Endpoint, Client]):
+    _, client = unpacked
+    manifest = json.loads(client.ask("GET", "manifests/base").body)
+    assert [one["mediaType"] for one in manifest["layers"]] == [images.OCI_LAYER] * 2
+    for descriptor, layer in zip(manifest["layers"], (LOWER, UPPER), strict=True):
+        assert (descriptor["digest"], descriptor["size"]) == (images.digest(layer), len(layer))
+        path = f"blobs/{descriptor['digest']}"
+        assert client.ask("GET", path).body == layer
+        assert client.ask("HEAD", path).headers["Content-Length"] == str(len(layer))
+        rest = client.ask("GET", path, Range="bytes=1000-")
+        assert (rest.status, rest.body) == (206, layer[1000:])
+
+
+def test_unpacked_is_the_same_image_under_the_same_name(base: BaseImage):
+    stored = private_image(base)
+    unpacked = unpacked_image(stored, base.layers)
+    assert (unpacked.name, unpacked.config) == (stored.name, stored.config)
+    assert unpacked.manifest_digest != stored.manifest_digest
+
+
+def test_the_feeder_sees_unpacked_bytes(base: BaseImage, tmp_path: Path):
+    spy, seen = Spy(), []
+
+    def feeder(layer: BaseLayer) -> Spy:
+        seen.append((layer.diff_id, layer.compression))
+        return spy
+
+    with serving(base, tmp_path / "job", feeder=feeder) as endpoint:
+        endpoint.serve(unpacked_image(endpoint.image, base.layers))
+        client = Client(endpoint)
+        client.ask("GET", f"blobs/{images.digest(LOWER)}")
+        assert spy.finished.wait(WAIT)
+        client.connection.close()
+    assert bytes(spy.seen) == LOWER
+    assert seen == [(images.digest(LOWER), Compression.NONE)]
+
+
+@pytest.mark.parametrize("compression", ["none", "zstd"])
+def test_what_is_no_gzip_is_served_as_stored(tmp_path: Path, compression: str):
+    base = base_of(tmp_path / "base", compression)
+    assert unpacked_image(stored := private_image(base), base.layers) is stored
+
+
+def test_an_end_that_no_tar_has_is_not_believed(tmp_path: Path):
+    for name, tail in (("a", gzip.compress(b"")), ("b", gzip.compress(b"\0" * 511))):
+        one = images.image(LOWER)
+        stored = gzip.compress(LOWER) + tail
+        one = dataclasses.replace(one, stored=(stored,), compression="gzip")
+        base = open_base(f"oci:{images.write_directory(tmp_path / name, images.oci_files(one))}")
+        assert unpacked_layer(base.layers[0]) is base.layers[0]
+    archive = images.write_archive(
+        tmp_path / "a.tar", images.oci_files(images.image(LOWER, compression="gzip"))
+    )
+    (layer,) = open_base(f"oci-archive:{archive}").layers
+    assert unpacked_layer(layer) is layer, "only a file of its own"
 
 
 # --- the feeder

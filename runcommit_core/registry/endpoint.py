@@ -51,6 +51,7 @@ class Endpoint(socketserver.ThreadingTCPServer):
     daemon_threads = True
     block_on_close = False
     request_queue_size = 64
+    problem: ArchiveError | OSError | None
 
     def __init__(
         self,
@@ -64,13 +65,12 @@ class Endpoint(socketserver.ThreadingTCPServer):
         progress: Progress = ignore,
     ) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
-        self.image = image
-        self.claimed = claimed
+        self.serve(image)
+        self._claimed = claimed
         self.feeder = feeder
         self.locate = locate
         self.progress = progress
         self.received = Received()
-        self.problem: ArchiveError | OSError | None = None
         self.requests = 0
         self.folder = folder
         self.repository = f"runcommit/{job_id}"
@@ -123,6 +123,17 @@ class Endpoint(socketserver.ThreadingTCPServer):
                 authfile.touch(0o600)
                 authfile.write_text(json.dumps({"auths": {address: {"auth": token}}}))
         return Access(address, self.repository, authfile)
+
+    def serve(self, image: ServedImage) -> None:
+        """Serve this image from the next request on, and forget what was wrong with another."""
+        self.image = image
+        self.problem = None
+
+    @property
+    def claimed(self) -> Mapping[str, int]:
+        """Every layer that need not be pushed, with its size; see :func:`.served.claims`."""
+        served = {digest: layer.size for digest, layer in self.image.layers.items()}
+        return {**self._claimed, **served}
 
     def process_request(self, request: Request, client_address: object) -> None:
         if isinstance(request, socket.socket):

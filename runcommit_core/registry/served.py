@@ -15,10 +15,11 @@ from runcommit_core.oci.mediatypes import (
 )
 from runcommit_core.oci.model import Compression
 from runcommit_core.oci.regions import digest_of_bytes
+from runcommit_core.oci.unpacked import unpacked_layer
 from runcommit_core.records import record
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from runcommit_core.oci.digests import Digest
     from runcommit_core.oci.jsondoc import JsonObject
@@ -51,14 +52,26 @@ class ServedImage:
 
 def private_image(base: BaseImage) -> ServedImage:
     """The base's layers under a config of our own, as ``private_config`` makes it."""
-    config = private_config(base.config)
+    return _private(private_config(base.config), base.layers)
+
+
+def unpacked_image(image: ServedImage, layers: Sequence[BaseLayer]) -> ServedImage:
+    """The same private image with ``layers`` uncompressed, where that can be done on the way.
+
+    An engine decompresses on the core that unpacks, and takes longer for it than we do.
+    """
+    unpacked = [unpacked_layer(layer) for layer in layers]
+    return _private(image.config, unpacked) if unpacked != [*layers] else image
+
+
+def _private(config: bytes, layers: Sequence[BaseLayer]) -> ServedImage:
     config_digest = digest_of_bytes(config)
     manifest = canonical_json(
         {
             "schemaVersion": 2,
             "mediaType": OCI_MANIFEST,
             "config": layer_descriptor(OCI_CONFIG, config_digest, len(config)),
-            "layers": [_descriptor(layer) for layer in base.layers],
+            "layers": [_descriptor(layer) for layer in layers],
         }
     )
     return ServedImage(
@@ -67,7 +80,7 @@ def private_image(base: BaseImage) -> ServedImage:
         manifest_digest=digest_of_bytes(manifest),
         config=config,
         config_digest=config_digest,
-        layers={layer.digest: layer for layer in base.layers},
+        layers={layer.digest: layer for layer in layers},
     )
 
 
