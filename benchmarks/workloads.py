@@ -317,9 +317,17 @@ WORKLOADS = {
     ),
     "W2": Workload(
         "100 MB of new data",
-        ("small",),
+        ("small", "1200"),
         new_data,
-        (Goal("classic : 100 MB of new data", 5, speedup(Kind.CLASSIC), at_least=True),),
+        (
+            Goal(
+                "1.2 GB, classic : 100 MB of new data",
+                5,
+                speedup(Kind.CLASSIC),
+                at_least=True,
+                base="1200",
+            ),
+        ),
     ),
     "W3": Workload(
         "small new files",
