@@ -26,7 +26,8 @@ def unpacked_layer(layer: BaseLayer) -> BaseLayer:
         return layer
     size = _claimed(region)
     # what cannot be compressed becomes longer by some bytes in each 32 KiB
-    if size % _BLOCK or not size > region.size - region.size // 100 - _BLOCK:
+    least = max(region.size - region.size // 100, _BLOCK)
+    if size % _BLOCK or size < least:
         return layer
     return dataclasses.replace(
         layer,
