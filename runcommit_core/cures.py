@@ -34,7 +34,8 @@ _CURES = (
         "set DOCKER_API_VERSION to the version that the daemon names, or update the daemon",
     ),
     _cure(
-        r"closed by remote host|error waiting for container|/wait\": ",
+        r"closed by remote host|error waiting for container|/wait\": "
+        r"|dial-stdio\] has exited.{0,200}stderr=\s*\Z",
         "the connection to the engine was cut; `runcommit prune` removes the job's container there"
         " if that could not be done now",
     ),

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from tests.hosts import Host
 
 ENGINES_SAY = {
+    "command [ssh -T -l root -- far docker system dial-stdio] has exited with exit status 255, make"
+    " sure the URL is valid, and Docker 18.09 or later is installed on the remote host: stderr=": (
+        "connection to the engine was cut"
+    ),
     "cgroups in hybrid mode not supported, drop all controllers from cgroupv2": 'runtime = "runc"',
     "crun: setrlimit `RLIMIT_NOFILE`: Operation not permitted: OCI permission denied": (
         "default_ulimits = []"
