@@ -95,7 +95,15 @@ def unprivileged_user(names: Names) -> Iterator[pwd.struct_passwd]:
         yield pwd.getpwnam(names.user)
     finally:
         _end_processes(_ids_of(names.user))
+        _remove_strays(pwd.getpwnam(names.user).pw_uid)
         call("userdel", names.user)
+
+
+def _remove_strays(uid: int) -> None:
+    """What programs keep for a user in /tmp whatever TMPDIR says: Java, buildah's chroot."""
+    for path in Path("/tmp").iterdir():
+        if path.lstat().st_uid == uid:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def launcher(user: pwd.struct_passwd) -> tuple[str, ...]:
