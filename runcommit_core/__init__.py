@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from runcommit_core import process
     from runcommit_core.api import run_commit
-    from runcommit_core.copies import forget_copy, recalled_copy, remember_copy
+    from runcommit_core.copies import forget_copy, found_copy, recalled_copy
     from runcommit_core.doctor.findings import Finding, space_finding, version_finding
     from runcommit_core.errors import (
         ArchiveError,
@@ -61,7 +61,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "api": ("run_commit",),
-    "copies": ("forget_copy", "recalled_copy", "remember_copy"),
+    "copies": ("forget_copy", "found_copy", "recalled_copy"),
     "doctor.findings": ("Finding", "space_finding", "version_finding"),
     "errors": (
         "ArchiveError",
@@ -149,6 +149,7 @@ __all__ = [
     "end_orphans",
     "explain",
     "forget_copy",
+    "found_copy",
     "hookimpl",
     "list_files",
     "made_by",
@@ -156,7 +157,6 @@ __all__ = [
     "process",
     "read_files",
     "recalled_copy",
-    "remember_copy",
     "rootless_limits",
     "run_commit",
     "run_extract",

@@ -17,6 +17,8 @@ from runcommit_core import process
 from runcommit_core.ledger import selecting, used_marker
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from runcommit_core.model import Job
 
 log = logging.getLogger("runcommit")
@@ -31,10 +33,16 @@ def recalled_copy(job: Job) -> str:
     return "" if process.is_rehearsed() else _read(job).get(_engine(job), "")
 
 
-def remember_copy(job: Job, image_id: str) -> None:
-    """Note that ``image_id`` is the job's base in its engine: its layers have been compared."""
-    if image_id and not process.is_rehearsed():
+def found_copy(job: Job, image_id: str, diff_ids: Iterable[str]) -> bool:
+    """Whether an image that the engine has is the job's base; notes its id if so.
+
+    ``image_id`` is empty where the engine has none.
+    """
+    if not image_id or tuple(diff_ids) != job.transport.diff_ids:
+        return False
+    if not process.is_rehearsed():
         _write(job, {**_read(job), _engine(job): image_id})
+    return True
 
 
 def forget_copy(job: Job) -> None:

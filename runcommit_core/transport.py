@@ -145,11 +145,14 @@ class Transport:
         """
         from runcommit_core.layer.upper import can_read_uppers
 
-        elsewhere = self._place is not None and not self._place.loopback
-        if elsewhere or self.mode is not Mode.AUTO or not (enter or can_read_uppers()):
+        if not self._is_near() or self.mode is not Mode.AUTO or not (enter or can_read_uppers()):
             return None
         folder = find().strip()
         return Path(folder) if folder.startswith("/") and self._serves(folder, enter) else None
+
+    def _is_near(self) -> bool:
+        """Whether the engine shares this machine's loopback."""
+        return self._place is None or self._place.loopback
 
     def _serves(self, folder: str, enter: Sequence[str]) -> bool:
         """Whether the folder is there, and its ids are the container's own.
@@ -268,8 +271,7 @@ class Transport:
     def _serve(self, pull: Callable[[Access], None]) -> None:
         """Let the engine pull; once more with layers as they are stored where that fails."""
         endpoint = self._registry()
-        near = self._place is None or self._place.loopback
-        if near and self._is_private:
+        if self._is_near() and self._is_private:
             endpoint.serve(unpacked_image(self._image, self._base.layers))
         try:
             self._ask_us(pull)

@@ -84,3 +84,12 @@ def test_exit_code_125_of_the_command(bench: Bench, base: Base, job: Callable[[]
     done = bench.job(base.ref, "-c", "exit 125")
     assert done.returncode == 5
     assert "exit code 125" in done.stderr
+
+
+def test_a_base_without_layers_is_brought_as_well(bench: Bench):
+    base = bases.write_layout(
+        bench.folder / "none", [], {"Labels": {"of": bench.folder.parent.name}}
+    )
+    done = bench.run("run", *bench.choice, base.ref, "--", "/no/program")
+    assert done.returncode == 5, done.stderr
+    assert "exit code 127" in done.stderr

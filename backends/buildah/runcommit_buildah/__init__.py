@@ -25,10 +25,10 @@ from runcommit_core import (
     added_capabilities,
     check_emulation,
     forget_copy,
+    found_copy,
     hookimpl,
     process,
     recalled_copy,
-    remember_copy,
     save_root,
     save_upper,
 )
@@ -288,10 +288,7 @@ def _has(job: Job, name: str) -> bool:
     template = "{{.FromImageID}} {{.OCIv1.RootFS.DiffIDs}}"
     inspect = (*_buildah(job), "inspect", "--type", "image", "--format", template, name)
     image_id, _, layers = process.attempt(*inspect).output.strip().partition(" ")
-    if tuple(layers.strip("[]").split()) != job.transport.diff_ids:
-        return False
-    remember_copy(job, image_id)
-    return True
+    return found_copy(job, image_id, layers.strip("[]").split())
 
 
 def _has_lost(job: Job, image: Image) -> bool:

@@ -22,10 +22,10 @@ from runcommit_core import (
     SavedImage,
     UsageError,
     forget_copy,
+    found_copy,
     hookimpl,
     process,
     recalled_copy,
-    remember_copy,
     save_root,
 )
 from runcommit_docker.address import client_config, config_folder, place_of
@@ -262,10 +262,7 @@ def _has(job: Job, name: str) -> bool:
     template = "{{.Id}} {{json .RootFS.Layers}}"
     found = process.found(*_docker(job), "image", "inspect", "--format", template, name)
     image_id, _, layers = found.output.partition(" ") if found else ("", "", "")
-    if tuple(json.loads(layers or "[]") or ()) != job.transport.diff_ids:
-        return False
-    remember_copy(job, image_id)
-    return True
+    return found_copy(job, image_id, json.loads(layers or "[]") or ())
 
 
 def _has_lost(job: Job, image: Image) -> bool:

@@ -22,10 +22,10 @@ from runcommit_core import (
     SavedImage,
     added_capabilities,
     forget_copy,
+    found_copy,
     hookimpl,
     process,
     recalled_copy,
-    remember_copy,
     save_root,
     save_upper,
 )
@@ -261,10 +261,7 @@ def _has(job: Job, name: str) -> bool:
             raise
         return False  # a pull of what is there takes no longer than waiting would
     image_id, _, layers = found.output.partition(" ") if found else ("", "", "")
-    if tuple(json.loads(layers or "[]") or ()) != job.transport.diff_ids:
-        return False
-    remember_copy(job, image_id)
-    return True
+    return found_copy(job, image_id, json.loads(layers or "[]") or ())
 
 
 def _has_lost(job: Job, image: Image) -> bool:
