@@ -11,10 +11,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from runcommit_core import process
     from runcommit_core.api import run_commit
-    from runcommit_core.copies import forget_copy, found_copy, recalled_copy
-    from runcommit_core.doctor.findings import Finding, space_finding, version_finding
+    from runcommit_core.engine import process
+    from runcommit_core.engine.saveroot import save_root
+    from runcommit_core.engine.saveupper import save_upper
+    from runcommit_core.engine.transport import Transport
     from runcommit_core.errors import (
         ArchiveError,
         BackendContractError,
@@ -31,10 +32,13 @@ if TYPE_CHECKING:
     from runcommit_core.explanation.model import Explanation, PlannedCommand
     from runcommit_core.files.extract import Extracted, run_extract
     from runcommit_core.files.reading import list_files, read_files
-    from runcommit_core.hookspecs import Backend, hookimpl
-    from runcommit_core.layer.saveroot import save_root
-    from runcommit_core.layer.saveupper import save_upper
-    from runcommit_core.model import (
+    from runcommit_core.housekeeping.copies import forget_copy, found_copy, recalled_copy
+    from runcommit_core.housekeeping.orphans import await_orphans, end_orphans, made_by
+    from runcommit_core.interface.access import Access
+    from runcommit_core.interface.findings import Finding, space_finding, version_finding
+    from runcommit_core.interface.hookspecs import Backend, hookimpl
+    from runcommit_core.interface.place import Place, place_at
+    from runcommit_core.interface.values import (
         Container,
         EngineInfo,
         EngineOptions,
@@ -51,18 +55,14 @@ if TYPE_CHECKING:
         RunOptions,
         SavedImage,
     )
-    from runcommit_core.orphans import await_orphans, end_orphans, made_by
-    from runcommit_core.place import Place, place_at
-    from runcommit_core.registry.access import Access
     from runcommit_core.surroundings.capabilities import added_capabilities
     from runcommit_core.surroundings.emulation import check_emulation
     from runcommit_core.surroundings.limits import rootless_limits
-    from runcommit_core.transport import Transport
 
 _HOMES = {
     "api": ("run_commit",),
-    "copies": ("forget_copy", "found_copy", "recalled_copy"),
-    "doctor.findings": ("Finding", "space_finding", "version_finding"),
+    "housekeeping.copies": ("forget_copy", "found_copy", "recalled_copy"),
+    "interface.findings": ("Finding", "space_finding", "version_finding"),
     "errors": (
         "ArchiveError",
         "BackendContractError",
@@ -79,10 +79,10 @@ _HOMES = {
     "files.reading": ("list_files", "read_files"),
     "explanation.explain": ("explain",),
     "explanation.model": ("Explanation", "PlannedCommand"),
-    "hookspecs": ("Backend", "hookimpl"),
-    "layer.saveroot": ("save_root",),
-    "layer.saveupper": ("save_upper",),
-    "model": (
+    "interface.hookspecs": ("Backend", "hookimpl"),
+    "engine.saveroot": ("save_root",),
+    "engine.saveupper": ("save_upper",),
+    "interface.values": (
         "Container",
         "EngineInfo",
         "EngineOptions",
@@ -99,13 +99,13 @@ _HOMES = {
         "RunOptions",
         "SavedImage",
     ),
-    "orphans": ("await_orphans", "end_orphans", "made_by"),
-    "place": ("Place", "place_at"),
-    "registry.access": ("Access",),
+    "housekeeping.orphans": ("await_orphans", "end_orphans", "made_by"),
+    "interface.place": ("Place", "place_at"),
+    "interface.access": ("Access",),
     "surroundings.capabilities": ("added_capabilities",),
     "surroundings.emulation": ("check_emulation",),
     "surroundings.limits": ("rootless_limits",),
-    "transport": ("Transport",),
+    "engine.transport": ("Transport",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -169,7 +169,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name == "process":
-        return importlib.import_module("runcommit_core.process")
+        return importlib.import_module("runcommit_core.engine.process")
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f"runcommit_core.{_HOME[name]}"), name)

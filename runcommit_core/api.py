@@ -11,20 +11,23 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from runcommit_core.background import Background
 from runcommit_core.cache.caching import caching_of
-from runcommit_core.capabilities import refuse, refuse_run
-from runcommit_core.choice import Choice
-from runcommit_core.commands import DEFAULT_SHELL, Commands, resolve_commands, which_failed
-from runcommit_core.engine_base import open_engine_base
+from runcommit_core.engine.background import Background
+from runcommit_core.engine.transport import transport_mode
 from runcommit_core.errors import CommandError
-from runcommit_core.extras import check_result, chosen_plugins
-from runcommit_core.failed import help_on_failure
-from runcommit_core.finish import Wanted, check_base, check_wanted, finish
-from runcommit_core.job import located, new_job, private_folder, rebase, to_stderr
-from runcommit_core.layer.options import layer_options
-from runcommit_core.ledger import Record
-from runcommit_core.model import (
+from runcommit_core.execute.failed import help_on_failure
+from runcommit_core.execute.stopwatch import Stopwatch
+from runcommit_core.housekeeping.ledger import Record
+from runcommit_core.interface.place import placed
+from runcommit_core.interface.progress import (
+    CommandsStarted,
+    JobFinished,
+    JobStarted,
+    Progress,
+    ignore,
+    in_turn,
+)
+from runcommit_core.interface.values import (
     Container,
     EngineOptions,
     Image,
@@ -38,30 +41,27 @@ from runcommit_core.oci.compress import parse_compression
 from runcommit_core.oci.edits import config_edits
 from runcommit_core.oci.imageplace import checked_name
 from runcommit_core.oci.imageplace import image_format as output_format
-from runcommit_core.outputs import Targets, extended_config
-from runcommit_core.place import placed
-from runcommit_core.progress import (
-    CommandsStarted,
-    JobFinished,
-    JobStarted,
-    Progress,
-    ignore,
-    in_turn,
-)
-from runcommit_core.report import request_of
+from runcommit_core.plan.choice import Choice
+from runcommit_core.plan.engine_base import open_engine_base
+from runcommit_core.plan.making import located, new_job, private_folder, rebase, to_stderr
+from runcommit_core.plugins.capabilities import refuse, refuse_run
+from runcommit_core.plugins.chosen import check_result, chosen_plugins
+from runcommit_core.publish.finish import Wanted, check_base, check_wanted, finish
+from runcommit_core.publish.outputs import Targets, extended_config
+from runcommit_core.publish.report import request_of
+from runcommit_core.request.commands import DEFAULT_SHELL, Commands, resolve_commands, which_failed
+from runcommit_core.request.layer_options import layer_options
 from runcommit_core.staging import staging
-from runcommit_core.steps import Stopwatch
 from runcommit_core.surroundings.request import prepared, resolved, run_request
-from runcommit_core.transport import transport_mode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from runcommit_core.files.output import Opened
     from runcommit_core.files.request import Extraction
-    from runcommit_core.hookspecs import Pipeline
-    from runcommit_core.job import Locate
+    from runcommit_core.interface.hookspecs import Pipeline
     from runcommit_core.oci.model import BaseImage
+    from runcommit_core.plan.making import Locate
     from runcommit_core.staging import Staging
 
 
@@ -129,8 +129,8 @@ def run_commit(
 
     ``base`` is ``oci:PATH[:NAME]``, ``oci-archive:PATH``, ``docker-archive:PATH``, a path whose
     kind is detected, or ``engine:REF``.  One of ``commands`` (each through ``shell``), ``script``
-    and ``argv`` says what runs; its output goes to ``console``, and
-    events of the job to ``progress`` (see ``runcommit_core.progress``).  ``layer``, ``image`` and
+    and ``argv`` says what runs; its output goes to ``console``, and events of the job to
+    ``progress`` (see ``runcommit_core.interface.progress``).  ``layer``, ``image`` and
     ``metadata`` are paths to write: the layer's tar, the complete image as an OCI layout, a JSON
     report.  ``env_files``, ``mounts``, ``secrets`` (docker's syntax), ``inputs`` (``SRC:DST``),
     ``memory``, ``cpus`` and ``timeout`` hold for the run alone, see docs/reference/run-options.md.
@@ -256,7 +256,7 @@ def run_commit(
         cached = caching.around(run_steps, choice, begin, reads=not verify)
         layers, config = _layers(job, todo, cached, split=split)
         if check_reproducible:
-            from runcommit_core.reproducible import check
+            from runcommit_core.execute.reproducible import check
 
             check(job, layers, lambda again: _layers(again, todo, run_steps, split=split)[0])
         check_result(extras, watch, job, layers)
@@ -326,7 +326,7 @@ def _layers(
 ) -> tuple[Layers, bytes]:
     """The new layers and the config of base and layers."""
     if split:
-        from runcommit_core.split import run_split
+        from runcommit_core.execute.split import run_split
 
         return run_split(job, todo, run_steps)
     layers = run_steps(job, todo)
@@ -335,7 +335,7 @@ def _layers(
 
 def _import_ahead() -> None:
     """Import what the last step needs while the engine runs the command."""
-    importlib.import_module("runcommit_core.layer.extract")
+    importlib.import_module("runcommit_core.execute.extract")
 
 
 def _run_steps(
@@ -372,7 +372,7 @@ def _from_load_to_extract(
     saved = watch.step("save", SavedImage, steps.save, job=job, image=committed)
     layers = watch.step("extract", Layers, steps.extract, job=job, saved=saved)
     if verified:
-        from runcommit_core.verify import verify
+        from runcommit_core.execute.verify import verify
 
         verify(steps, watch, job, container, layers)
     return layers

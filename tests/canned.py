@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from runcommit_core import Container, EngineInfo, Image, RawLayer, SavedImage, hookimpl
-from runcommit_core.oci.digests import DiffId
+from runcommit_core.tar.digests import DiffId
 from tests import images
 
 if TYPE_CHECKING:

@@ -29,7 +29,7 @@ from runcommit_core import (
     process,
 )
 from runcommit_core.layer.canonical import LayerReport
-from runcommit_core.oci.digests import DiffId
+from runcommit_core.tar.digests import DiffId
 from runcommit_core.testing import bases, scratch
 from tests.folder_engine import FolderBackend, place, remove
 

@@ -6,9 +6,9 @@ import io
 import tarfile
 from typing import TYPE_CHECKING, NamedTuple
 
+from runcommit_core.index.index import BaseIndex
 from runcommit_core.layer.canonical import LayerReport, Policy, canonicalise
 from runcommit_core.layer.changes import TarChanges
-from runcommit_core.layer.index import BaseIndex
 from runcommit_core.layer.validate import validate_form
 from tests.tars import Member, diff_id, tar
 

@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from runcommit_core.oci.digests import DiffId
+from runcommit_core.tar.digests import DiffId
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

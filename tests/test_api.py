@@ -24,7 +24,7 @@ from runcommit_core import (
     run_commit,
 )
 from runcommit_core.oci.base import open_base
-from runcommit_core.report import metadata
+from runcommit_core.publish.report import metadata
 from runcommit_core.testing import bases, scratch
 from runcommit_core.testing.bench import content, image_config
 from tests import canned, images

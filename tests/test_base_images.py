@@ -20,7 +20,7 @@ from tests.images import Files, Hardlink, Image, Symlink
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from runcommit_core.oci.digests import Digest
+    from runcommit_core.tar.digests import Digest
 
 A = images.layer({"a": b"1" * 5000})
 B = images.layer({"b": b"2"})

@@ -12,10 +12,10 @@ import time
 import pytest
 
 from runcommit_core.errors import ArchiveError
-from runcommit_core.layer.index import BaseIndex
-from runcommit_core.layer.layerfile import IndexDamagedError
+from runcommit_core.index.index import BaseIndex
+from runcommit_core.index.layerfile import IndexDamagedError
 from runcommit_core.oci.model import Compression
-from runcommit_core.oci.tar import Kind
+from runcommit_core.tar.reader import Kind
 from tests.tars import Member, diff_id, directory, hardlink, symlink, tar
 
 

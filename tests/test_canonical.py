@@ -10,9 +10,9 @@ import pytest
 from runcommit_core.errors import ArchiveError
 from runcommit_core.layer.canonical import Policy
 from runcommit_core.layer.changes import TarChanges
-from runcommit_core.layer.header import Attributes, header
 from runcommit_core.layer.validate import validate_form
-from runcommit_core.oci.tar import Kind
+from runcommit_core.tar.header import Attributes, header
+from runcommit_core.tar.reader import Kind
 from tests import layers
 from tests.layers import EPOCH, Listed, listing, names
 from tests.tars import END, Member, directory, hardlink, record, symlink, tar

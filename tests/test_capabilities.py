@@ -16,9 +16,9 @@ from runcommit_core import (
     hookimpl,
     run_commit,
 )
-from runcommit_core.capabilities import CAPABILITIES, lacking
-from runcommit_core.hookspecs import REQUIRED_STEPS, Pipeline
-from runcommit_core.plugins import pipeline
+from runcommit_core.interface.hookspecs import REQUIRED_STEPS, Pipeline
+from runcommit_core.plugins.backends import pipeline
+from runcommit_core.plugins.capabilities import CAPABILITIES, lacking
 from runcommit_podman.checks import lacking as podman_lacks
 from tests import canned, images
 from tests.test_cli import runcommit

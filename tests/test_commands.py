@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runcommit_core.commands import Commands, resolve_commands, which_failed
 from runcommit_core.errors import CommandError, UsageError
+from runcommit_core.request.commands import Commands, resolve_commands, which_failed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

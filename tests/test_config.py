@@ -13,7 +13,7 @@ from runcommit_core.oci.config import (
     result_config,
     run_defaults,
 )
-from runcommit_core.oci.digests import DiffId
+from runcommit_core.tar.digests import DiffId
 from tests import images
 
 A, B = images.layer({"a": b"1"}), images.layer({"b": b"2"})

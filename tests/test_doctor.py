@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from runcommit_core import EngineError, Finding, process, version_finding
-from runcommit_core.cures import cure_for
 from runcommit_core.doctor import machine, rootless
+from runcommit_core.engine.cures import cure_for
 from tests.test_backends import host_bench
 
 if TYPE_CHECKING:
@@ -227,7 +227,7 @@ def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 def test_findings_of_a_backend_of_somebody_elses(monkeypatch: pytest.MonkeyPatch):
     from runcommit_core import hookimpl
     from runcommit_core.doctor import report
-    from runcommit_core.model import EngineOptions
+    from runcommit_core.interface.values import EngineOptions
     from tests import canned
 
     @hookimpl
@@ -240,7 +240,9 @@ def test_findings_of_a_backend_of_somebody_elses(monkeypatch: pytest.MonkeyPatch
 
     for hook, expected in ((diagnose, "moon"), (unwell, "diagnose")):
         backend = canned.backend(diagnose=hook)
-        monkeypatch.setattr("runcommit_core.plugins.find_backend", lambda _, it=backend: it)
+        monkeypatch.setattr(
+            "runcommit_core.plugins.backends.find_backend", lambda _, it=backend: it
+        )
         monkeypatch.setattr("runcommit_core.doctor.report.find_backend", lambda _, it=backend: it)
         found = report.examine(["canned"], EngineOptions()).backends[0].findings
         assert found[0].check == expected

@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from runcommit_core.epoch import choose_epoch
 from runcommit_core.errors import UsageError
+from runcommit_core.request.epoch import choose_epoch
 
 CREATED = b'{"created": "2023-11-14T22:13:20Z"}'
 

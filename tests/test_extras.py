@@ -19,8 +19,8 @@ from runcommit_core import (
     hookimpl,
     run_commit,
 )
-from runcommit_core.distributions import may_have
-from runcommit_core.extras import chosen_plugins
+from runcommit_core.plugins.chosen import chosen_plugins
+from runcommit_core.plugins.distributions import may_have
 from tests import canned, images
 
 if TYPE_CHECKING:
@@ -357,7 +357,7 @@ def test_a_quick_look_never_misses(install: Install, site: Path, tmp_path: Path,
 
 def test_without_plugins_nothing_is_imported_for_them(base: str):
     program = (
-        "import sys, runcommit_core.api, runcommit_core.extras as e; e.chosen_plugins(); "
+        "import sys, runcommit_core.api, runcommit_core.plugins.chosen as e; e.chosen_plugins(); "
         "print(sorted({'importlib.metadata', 'pluggy'} & set(sys.modules)))"
     )
     found = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runcommit_core.hookspecs import Pipeline
+from runcommit_core.interface.hookspecs import Pipeline
 from tests.options_table import options_of
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def test_only_one_module_starts_processes():
                 and STARTERS.fullmatch(node.attr)
             ):
                 starts.add(str(path))
-    assert starts == {"runcommit_core/process.py"}
+    assert starts == {"runcommit_core/engine/process.py"}
 
 
 def test_core_knows_no_backend():

@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, Any
 import jsonschema
 import pytest
 
-from runcommit_core import UsageError, run_commit, userenv
-from runcommit_core.docker_flags import translated
+from runcommit_core import UsageError, run_commit
 from runcommit_core.files.extract import run_extract
-from runcommit_core.jobspec import EXTRACT_KEYS, OWN_KEYS, JobFile, keys, read_job
+from runcommit_core.request import userenv
+from runcommit_core.request.docker_flags import translated
+from runcommit_core.request.jobfile import EXTRACT_KEYS, OWN_KEYS, JobFile, keys, read_job
 from runcommit_core.testing import bases
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from runcommit_core.errors import ArchiveError
+from runcommit_core.index.index import BaseIndex
 from runcommit_core.layer.changes import TarChanges
-from runcommit_core.layer.index import BaseIndex
 from runcommit_core.layer.markers import check_markers, marker_in
 from tests.tars import Member, diff_id, directory, symlink, tar
 

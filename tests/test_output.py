@@ -12,11 +12,11 @@ import pytest
 from runcommit_core.errors import ArchiveError, UsageError
 from runcommit_core.oci.base import open_base
 from runcommit_core.oci.config import result_config
-from runcommit_core.oci.digests import DiffId, Digest
 from runcommit_core.oci.dockertar import archive_stream
 from runcommit_core.oci.model import BaseImage, BaseLayer
 from runcommit_core.oci.output import NewLayer, WrittenImage, write_layout
 from runcommit_core.oci.regions import open_layer
+from runcommit_core.tar.digests import DiffId, Digest
 from tests import images
 
 if TYPE_CHECKING:

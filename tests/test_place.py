@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from runcommit_core import EngineError, EngineOptions, Place, UsageError, place_at
-from runcommit_core.job import located, scratch_image
-from runcommit_core.orphans import orphans
-from runcommit_core.registry.tunnel import tunnel, tunnel_command
-from runcommit_core.transport import Mode, Transport
+from runcommit_core.engine.transport import Mode, Transport
+from runcommit_core.engine.tunnel import tunnel, tunnel_command
+from runcommit_core.housekeeping.orphans import orphans
+from runcommit_core.plan.making import located, scratch_image
 from runcommit_docker.address import place_of as dockers_place
 from runcommit_podman.address import place_of as podmans_place
 

@@ -25,8 +25,14 @@ from runcommit_core import (
     process,
     run_commit,
 )
-from runcommit_core.extras import chosen_plugins
-from runcommit_core.plugins import choose_backend, describe, find_backend, installed, pipeline
+from runcommit_core.plugins.backends import (
+    choose_backend,
+    describe,
+    find_backend,
+    installed,
+    pipeline,
+)
+from runcommit_core.plugins.chosen import chosen_plugins
 from tests import canned, images
 
 if TYPE_CHECKING:
@@ -104,7 +110,7 @@ def test_what_this_distribution_brings():
 
 def test_where_one_distribution_has_backends_nothing_slow_is_imported():
     program = (
-        "import sys; from runcommit_core.plugins import find_backend, pipeline;"
+        "import sys; from runcommit_core.plugins.backends import find_backend, pipeline;"
         " pipeline(find_backend('podman'), 'podman');"
         " print(sorted({'importlib.metadata', 'email', 'socket'} & {*sys.modules}))"
     )

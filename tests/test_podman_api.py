@@ -21,7 +21,7 @@ import pytest
 
 import runcommit_podman_api as backend
 from runcommit_core import EngineOptions, UsageError
-from runcommit_core.plugins import installed
+from runcommit_core.plugins.backends import installed
 from runcommit_podman_api import connections, tunnel
 from runcommit_podman_api.address import Address, address_of
 from runcommit_podman_api.flags import part_of

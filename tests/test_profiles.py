@@ -10,9 +10,9 @@ from runcommit_core.errors import UsageError
 from runcommit_core.layer.cure import cures
 from runcommit_core.layer.exclusion import Exclusion, exclusion
 from runcommit_core.layer.globs import matcher
-from runcommit_core.layer.options import layer_options
 from runcommit_core.layer.profiles import find_profiles, profiles
 from runcommit_core.layer.scrub import with_ancestors
+from runcommit_core.request.layer_options import layer_options
 from tests import layers
 from tests.layers import EPOCH
 from tests.tars import Member, directory, hardlink

@@ -19,7 +19,7 @@ import pytest
 from runcommit_core import CommandError, process, run_commit
 from runcommit_core.cli.progress.board import ASCII, Board, Marks
 from runcommit_core.cli.progress.output import LastOutput
-from runcommit_core.progress import (
+from runcommit_core.interface.progress import (
     CommandsStarted,
     Event,
     JobFinished,

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from runcommit_core import EngineError, Leftover, await_orphans, hookimpl, made_by, process
-from runcommit_core.model import EngineOptions
-from runcommit_core.prune import Choice, Prune, look, remove
+from runcommit_core.housekeeping.prune import Choice, Prune, look, remove
+from runcommit_core.interface.values import EngineOptions
 from tests import canned, images
 from tests.test_cli import CANNED, runcommit
 
@@ -254,7 +254,7 @@ class Engine:
 def copies(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Engine:
     engine = Engine()
     backend = canned.backend(base_copies=engine.base_copies)
-    monkeypatch.setattr("runcommit_core.prune.find_backend", lambda _: backend)
+    monkeypatch.setattr("runcommit_core.housekeeping.prune.find_backend", lambda _: backend)
     used = cache / "bases"
     used.mkdir(parents=True)
     cache.chmod(0o700)

@@ -11,7 +11,7 @@ import pytest
 
 from runcommit_core.cli.commands import cli
 from runcommit_core.errors import RuncommitError
-from runcommit_core.hookspecs import Pipeline
+from runcommit_core.interface.hookspecs import Pipeline
 
 TOP = Path(__file__).parent.parent
 REFERENCE = TOP / "docs/reference"

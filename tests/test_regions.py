@@ -7,9 +7,9 @@ import pytest
 
 from runcommit_core.cachedir import cache_dir
 from runcommit_core.errors import ArchiveError
-from runcommit_core.oci.digests import DiffId, Digest
 from runcommit_core.oci.model import BaseLayer, Compression, FileRegion
 from runcommit_core.oci.regions import digest_of, open_layer, open_region, verified
+from runcommit_core.tar.digests import DiffId, Digest
 from tests import images
 
 if TYPE_CHECKING:

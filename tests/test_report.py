@@ -14,7 +14,7 @@ import pytest
 from runcommit_core import run_commit
 from runcommit_core.errors import UsageError
 from runcommit_core.oci.base import open_base
-from runcommit_core.report import metadata
+from runcommit_core.publish.report import metadata
 from runcommit_core.testing import bases
 from tests import canned, images
 

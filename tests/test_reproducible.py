@@ -8,7 +8,7 @@ import pytest
 
 from runcommit_core import RawLayer, SavedImage, run_commit
 from runcommit_core.errors import ReproducibilityError, UsageError
-from runcommit_core.hookspecs import hookimpl
+from runcommit_core.interface.hookspecs import hookimpl
 from runcommit_core.testing import bases
 from runcommit_core.testing.bench import content, entries
 from tests.tars import Member, diff_id, tar

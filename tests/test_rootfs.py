@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 from runcommit_core.errors import ArchiveError
-from runcommit_core.layer.index import BaseIndex
+from runcommit_core.index.index import BaseIndex
 from runcommit_core.layer.raw import write_changes
 from runcommit_core.layer.rootfs import RootChanges
 from tests.layers import listing
@@ -20,7 +20,7 @@ from tests.tars import Member, diff_id, directory, hardlink, tar
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from runcommit_core.layer.basetree import BaseTree
+    from runcommit_core.index.basetree import BaseTree
 
 OLD = 1_600_000_000
 MINE = {"uid": os.getuid(), "gid": os.getgid()}

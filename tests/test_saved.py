@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from runcommit_core.oci.digests import DiffId
     from runcommit_core.oci.saved import Spooled
+    from runcommit_core.tar.digests import DiffId
 
 BASE = images.layer({"base": random.Random(1).randbytes(50_000)})
 MIDDLE = images.layer({"middle": b"of the base"})
@@ -336,7 +336,7 @@ def test_plain_refuses_damage(tmp_path: Path):
 
 
 def diff_id_of(data: bytes) -> DiffId:
-    from runcommit_core.oci.digests import DiffId
+    from runcommit_core.tar.digests import DiffId
 
     return DiffId(images.digest(data))
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from runcommit_core import CommandError, EngineError, Mount, UsageError, process
-from runcommit_core.layer.index import BaseIndex
+from runcommit_core.index.index import BaseIndex
 from runcommit_core.layer.mountpoints import mount_points
 from runcommit_core.oci.platforms import parse_platform
 from runcommit_core.surroundings import emulation, memory

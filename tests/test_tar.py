@@ -8,7 +8,7 @@ import tarfile
 import pytest
 
 from runcommit_core.errors import ArchiveError
-from runcommit_core.oci.tar import Kind, TarEntry, TarReader
+from runcommit_core.tar.reader import Kind, TarEntry, TarReader
 from tests.tars import (
     END,
     Member,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runcommit_core.turns import in_turn
+from runcommit_core.engine.turns import in_turn
 
 if TYPE_CHECKING:
     from pathlib import Path

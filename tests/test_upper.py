@@ -15,7 +15,7 @@ import pytest
 from runcommit_core.errors import ArchiveError
 from runcommit_core.layer.changes import TarChanges
 from runcommit_core.layer.upper import UnreadableUpperError, UpperChanges
-from runcommit_core.oci.tar import Kind
+from runcommit_core.tar.reader import Kind
 from tests.tars import diff_id
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def test_an_overlay_of_a_user_namespace_is_read_there(
     overlay: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    program = ("-m", "runcommit_core.layer.saveupper", "raw.tar", "upper")
+    program = ("-m", "runcommit_core.engine.saveupper", "raw.tar", "upper")
     enter = ("unshare", "--map-root-user", "--mount", "sh", "-ec", IN_A_NAMESPACE, "sh")
     done = subprocess.run([*enter, sys.executable, *program], capture_output=True, check=True)
     with TarChanges(lambda: Path("raw.tar").open("rb"), name="raw") as found:

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
     from runcommit_core.cache.shared import Mode
     from runcommit_core.cache.steps import CachedSteps, Outcome, RunSteps
-    from runcommit_core.choice import Choice
-    from runcommit_core.commands import Commands
-    from runcommit_core.loading import Plugin
-    from runcommit_core.model import EngineInfo, Job, Layers
+    from runcommit_core.interface.values import EngineInfo, Job, Layers
+    from runcommit_core.plan.choice import Choice
+    from runcommit_core.plugins.loading import Plugin
+    from runcommit_core.request.commands import Commands
 
 
 @record
@@ -111,7 +111,7 @@ class Around:
     def _then(self) -> EngineInfo | None:
         if self._steps is None or self._steps.outcome != "hit" or self._steps.entry is None:
             return None
-        from runcommit_core.model import EngineInfo
+        from runcommit_core.interface.values import EngineInfo
 
         entry = self._steps.entry
         return EngineInfo(name=entry.backend, version=entry.version)

@@ -12,7 +12,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runcommit_core import process
+from runcommit_core.engine import process
 from runcommit_core.errors import EngineError
 
 if TYPE_CHECKING:

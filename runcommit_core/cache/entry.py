@@ -9,13 +9,13 @@ import shutil
 import time
 from typing import TYPE_CHECKING, Any, Final
 
+from runcommit_core.interface.values import Layer, Layers
 from runcommit_core.layer.canonical import Change, LayerReport
-from runcommit_core.model import Layer, Layers
 from runcommit_core.oci.compression import open_decompressed
-from runcommit_core.oci.digests import DiffId
 from runcommit_core.oci.model import Compression
 from runcommit_core.oci.regions import CHUNK, digest_of_bytes, verified
 from runcommit_core.records import record
+from runcommit_core.tar.digests import DiffId
 
 if TYPE_CHECKING:
     from pathlib import Path

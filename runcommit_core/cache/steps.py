@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from runcommit_core.cache.key import result_key, why_not_hermetic
 from runcommit_core.errors import ArchiveError
-from runcommit_core.progress import CacheLookup
+from runcommit_core.interface.progress import CacheLookup
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from runcommit_core.cache.entry import Entry
     from runcommit_core.cache.store import Store, Stored
-    from runcommit_core.commands import Commands
-    from runcommit_core.model import Job, Layers
+    from runcommit_core.interface.values import Job, Layers
+    from runcommit_core.request.commands import Commands
 
 log = logging.getLogger("runcommit")
 

@@ -6,10 +6,17 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-from runcommit_core.capabilities import lacking
 from runcommit_core.errors import RuncommitError
-from runcommit_core.model import EngineInfo, EngineOptions, Lack
-from runcommit_core.plugins import Installed, describe, find_backend, installed, named, pipeline
+from runcommit_core.interface.values import EngineInfo, EngineOptions, Lack
+from runcommit_core.plugins.backends import (
+    Installed,
+    describe,
+    find_backend,
+    installed,
+    named,
+    pipeline,
+)
+from runcommit_core.plugins.capabilities import lacking
 
 
 def list_backends(
@@ -45,8 +52,8 @@ def list_backends(
 
 def list_copies(engine_path: str | None, engine_flags: tuple[str, ...]) -> str:
     """What the private copies of bases occupy in each engine that can be used."""
+    from runcommit_core.housekeeping.prune import occupied, usable_engines
     from runcommit_core.layer.wording import size_text
-    from runcommit_core.prune import occupied, usable_engines
 
     lines = []
     for name, engine in usable_engines(EngineOptions(path=engine_path, flags=engine_flags)):

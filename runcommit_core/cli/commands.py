@@ -96,7 +96,7 @@ def run(
     if json_output:
         import json
 
-        from runcommit_core.report import metadata
+        from runcommit_core.publish.report import metadata
 
         click.echo(json.dumps(metadata(result)))
         return

@@ -19,7 +19,7 @@ def backend_names(
     _context: click.Context, _option: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
     """The installed backends that begin like what was typed."""
-    from runcommit_core.plugins import installed
+    from runcommit_core.plugins.backends import installed
 
     return _matching(["auto", *(item.name for item in installed())], incomplete)
 
@@ -28,7 +28,7 @@ def plugin_names(
     _context: click.Context, _option: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
     """The installed plugins, and the words that block them."""
-    from runcommit_core.extras import installed_points
+    from runcommit_core.plugins.chosen import installed_points
 
     names = installed_points()
     return _matching([*names, *(f"no:{name}" for name in names)], incomplete)

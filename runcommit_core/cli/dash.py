@@ -35,7 +35,7 @@ def check_dash(place: Path | None, **others: Any) -> bool:
 @contextlib.contextmanager
 def standing_in() -> Iterator[Path]:
     """A file to write, which goes to standard output when all went well; nothing if it is not."""
-    from runcommit_core.job import private_folder
+    from runcommit_core.plan.making import private_folder
 
     with contextlib.ExitStack() as cleanup:
         path = private_folder(cleanup) / "tar"

@@ -12,8 +12,8 @@ from runcommit_core.cli import options
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from runcommit_core.doctor.findings import Finding
     from runcommit_core.doctor.report import Report
+    from runcommit_core.interface.findings import Finding
 
 _COLOURS = {"ok": "green", "info": "blue", "warning": "yellow", "problem": "red"}
 _WIDTH = 80
@@ -42,7 +42,7 @@ def doctor(
     from runcommit_core.doctor.report import as_json as report_as_json
     from runcommit_core.doctor.report import examine
     from runcommit_core.errors import EngineError
-    from runcommit_core.model import EngineOptions
+    from runcommit_core.interface.values import EngineOptions
 
     logging.getLogger("runcommit").setLevel(logging.CRITICAL)
     flags = options.engine_flags(engine_flag)

@@ -87,7 +87,7 @@ def extract(
     if json_output:
         import json
 
-        from runcommit_core.report import metadata
+        from runcommit_core.publish.report import metadata
 
         written = [str(place) for place in found.places]
         click.echo(json.dumps({**metadata(found.result), "extracted": written}))

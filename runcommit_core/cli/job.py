@@ -10,17 +10,17 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runcommit_core import userenv
 from runcommit_core.api import run_commit
-from runcommit_core.jobspec import read_job
+from runcommit_core.request import userenv
+from runcommit_core.request.jobfile import read_job
 from runcommit_core.staging import staging
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from io import FileIO
 
-    from runcommit_core.jobspec import JobFile
-    from runcommit_core.model import Result
+    from runcommit_core.interface.values import Result
+    from runcommit_core.request.jobfile import JobFile
 
 log = logging.getLogger("runcommit")
 

@@ -51,8 +51,8 @@ def show(name: str, base: str | None, as_json: bool) -> None:
     \b
     + added    ~ changed    - removed    told apart by --base; without it, only removals are marked
     """  # noqa: D301 - click's own mark for lines to keep
+    from runcommit_core.index.imagetree import with_image_tree
     from runcommit_core.layer.contents import read_contents
-    from runcommit_core.layer.imagetree import with_image_tree
     from runcommit_core.layer.listing import list_changes
 
     contents = read_contents(name)
@@ -97,9 +97,9 @@ def validate(base: str, name: str, source_date_epoch: int | None) -> None:
 
     BASE is what `run` takes, except engine:REF; see `show` for how LAYER is named.
     """
-    from runcommit_core.epoch import choose_epoch
+    from runcommit_core.index.imagetree import with_image_tree
     from runcommit_core.layer.check import validate_layer
-    from runcommit_core.layer.imagetree import with_image_tree
+    from runcommit_core.request.epoch import choose_epoch
 
     diff_id = with_image_tree(
         base,

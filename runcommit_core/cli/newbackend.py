@@ -38,7 +38,7 @@ def write_backend(name: str, folder: Path) -> list[Path]:
 
 
 def _check(name: str, folder: Path) -> None:
-    from runcommit_core.plugins import installed
+    from runcommit_core.plugins.backends import installed
 
     if not _NAME.fullmatch(name):
         raise UsageError(

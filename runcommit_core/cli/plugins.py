@@ -9,8 +9,8 @@ import click
 
 from runcommit_core.cli.told import ToldError
 from runcommit_core.errors import RuncommitError
-from runcommit_core.extras import installed_points
-from runcommit_core.loading import distribution_of, load_point
+from runcommit_core.plugins.chosen import installed_points
+from runcommit_core.plugins.loading import distribution_of, load_point
 
 
 def list_plugins(*, as_json: bool) -> None:

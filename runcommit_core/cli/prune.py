@@ -12,8 +12,8 @@ from runcommit_core.cli.progress import reporting
 from runcommit_core.errors import EngineError
 
 if TYPE_CHECKING:
-    from runcommit_core.model import EngineOptions
-    from runcommit_core.prune import Choice, Found
+    from runcommit_core.housekeeping.prune import Choice, Found
+    from runcommit_core.interface.values import EngineOptions
 
 
 @click.command(short_help="Take away what killed jobs left.")
@@ -56,8 +56,8 @@ def prune(
     is told, and found again by the next call.
     """
     from runcommit_core.cache.listing import age
-    from runcommit_core.model import EngineOptions
-    from runcommit_core.prune import Choice
+    from runcommit_core.housekeeping.prune import Choice
+    from runcommit_core.interface.values import EngineOptions
 
     choice = Choice(
         kept=kept or everything,
@@ -76,7 +76,7 @@ def _prune(choice: Choice, engine: EngineOptions, *, dry_run: bool, as_json: boo
 
     Raises EngineError, when all else is done, with what could not be removed.
     """
-    from runcommit_core.prune import Prune, look, remove, usable_engines
+    from runcommit_core.housekeeping.prune import Prune, look, remove, usable_engines
 
     pruning = Prune(choice, look if dry_run else remove)
     rows = []

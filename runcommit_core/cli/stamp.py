@@ -7,8 +7,8 @@ import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runcommit_core.extras import installed_points
-from runcommit_core.plugins import installed
+from runcommit_core.plugins.backends import installed
+from runcommit_core.plugins.chosen import installed_points
 from runcommit_core.version import version
 
 if TYPE_CHECKING:

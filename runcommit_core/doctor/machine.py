@@ -7,11 +7,11 @@ import secrets
 from pathlib import Path
 
 from runcommit_core.cachedir import cache_dir
-from runcommit_core.doctor.findings import Finding, space_finding
 from runcommit_core.errors import UsageError
-from runcommit_core.job import temporary_parent
+from runcommit_core.interface.findings import Finding, space_finding
 from runcommit_core.layer.upper import can_read_uppers
 from runcommit_core.oci.platforms import host_platform
+from runcommit_core.plan.making import temporary_parent
 
 _PARAMETERS = Path("/sys/module/overlay/parameters")
 _BINFMT = Path("/proc/sys/fs/binfmt_misc")

@@ -8,18 +8,18 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from runcommit_core.cures import cure_for
-from runcommit_core.doctor.findings import Finding
 from runcommit_core.doctor.machine import machine_findings
 from runcommit_core.doctor.rootless import rootless_findings
+from runcommit_core.engine.cures import cure_for
 from runcommit_core.errors import BackendContractError, UnknownBackendError
-from runcommit_core.plugins import describe, find_backend, installed, pipeline
+from runcommit_core.interface.findings import Finding
+from runcommit_core.plugins.backends import describe, find_backend, installed, pipeline
 from runcommit_core.records import record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from runcommit_core.model import EngineInfo, EngineOptions
+    from runcommit_core.interface.values import EngineInfo, EngineOptions
 
 SCHEMA_VERSION = 1
 

@@ -9,7 +9,7 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runcommit_core.doctor.findings import Finding
+from runcommit_core.interface.findings import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,17 +8,17 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runcommit_core.cures import cure_for
-from runcommit_core.doctor.findings import Finding
 from runcommit_core.doctor.trialimage import MADE, TrialImage, write_trial_image
+from runcommit_core.engine.cures import cure_for
 from runcommit_core.errors import RuncommitError
-from runcommit_core.job import temporary_parent
+from runcommit_core.interface.findings import Finding
+from runcommit_core.plan.making import temporary_parent
 from runcommit_core.records import record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from runcommit_core.model import EngineOptions
+    from runcommit_core.interface.values import EngineOptions
 
 _WAYS = {
     "upper": "from the upper directory of its overlay, without a commit",

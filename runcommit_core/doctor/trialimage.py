@@ -17,14 +17,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runcommit_core.job import scratch_image
-from runcommit_core.oci.digests import DiffId, Digest
 from runcommit_core.oci.jsondoc import canonical_json
 from runcommit_core.oci.mediatypes import OCI_LAYER
 from runcommit_core.oci.output import NewLayer, write_layout
 from runcommit_core.oci.platforms import host_platform
 from runcommit_core.oci.regions import digest_of_bytes
+from runcommit_core.plan.making import scratch_image
 from runcommit_core.records import record
+from runcommit_core.tar.digests import DiffId, Digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable

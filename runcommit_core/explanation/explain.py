@@ -5,8 +5,6 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from runcommit_core.capabilities import refuse
-from runcommit_core.epoch import VARIABLE
 from runcommit_core.explanation.facts import epoch_is_known, facts
 from runcommit_core.explanation.model import EPOCH, Explanation
 from runcommit_core.explanation.rehearsal import (
@@ -16,18 +14,20 @@ from runcommit_core.explanation.rehearsal import (
     rehearse_resolve,
 )
 from runcommit_core.explanation.unknown import UNKNOWN_LAYER, unknown_config
-from runcommit_core.extras import Alone, chosen_plugins
-from runcommit_core.hookspecs import hookimpl
-from runcommit_core.model import EngineOptions, Image, Lack, SavedImage
-from runcommit_core.plugins import choose_backend, described, pipeline
+from runcommit_core.interface.hookspecs import hookimpl
+from runcommit_core.interface.values import EngineOptions, Image, Lack, SavedImage
+from runcommit_core.plugins.backends import choose_backend, described, pipeline
+from runcommit_core.plugins.capabilities import refuse
+from runcommit_core.plugins.chosen import Alone, chosen_plugins
+from runcommit_core.request.epoch import VARIABLE
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Mapping
     from typing import NoReturn
 
-    from runcommit_core.hookspecs import Pipeline
-    from runcommit_core.model import EngineInfo, Job
+    from runcommit_core.interface.hookspecs import Pipeline
+    from runcommit_core.interface.values import EngineInfo, Job
 
 
 def explain(base: str | os.PathLike[str], *args: Any, **options: Any) -> Explanation:

@@ -10,14 +10,14 @@ from runcommit_core.cache.caching import caching_of
 from runcommit_core.cache.key import why_not_hermetic
 from runcommit_core.cache.shared import STORE_VARIABLE
 from runcommit_core.cachedir import cache_dir
-from runcommit_core.epoch import VARIABLE
 from runcommit_core.explanation.unknown import UNKNOWN_LAYER
 from runcommit_core.oci.config import base_created
+from runcommit_core.request.epoch import VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from runcommit_core.model import Job
+    from runcommit_core.interface.values import Job
 
 _TRANSPORTS = {
     "upper": "upper: the changes are read from the container's overlay, nothing is committed",

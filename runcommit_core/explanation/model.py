@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from runcommit_core.records import record
 
 if TYPE_CHECKING:
-    from runcommit_core.model import EngineInfo
+    from runcommit_core.interface.values import EngineInfo
 
 JOB = "JOB"
 EPOCH = "EPOCH"

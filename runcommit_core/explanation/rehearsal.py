@@ -12,8 +12,9 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
-from runcommit_core import process
-from runcommit_core.capabilities import refuse_run
+from runcommit_core.engine import process
+from runcommit_core.engine.transport import Mode, Transport
+from runcommit_core.engine.tunnel import tunnel_command
 from runcommit_core.errors import UsageError
 from runcommit_core.explanation.model import (
     ADDRESS,
@@ -25,24 +26,23 @@ from runcommit_core.explanation.model import (
     PlannedCommand,
 )
 from runcommit_core.explanation.unknown import UNKNOWN_LAYER
-from runcommit_core.model import SavedImage
-from runcommit_core.registry.access import Access
-from runcommit_core.registry.tunnel import tunnel_command
-from runcommit_core.transport import Mode, Transport
+from runcommit_core.interface.access import Access
+from runcommit_core.interface.values import SavedImage
+from runcommit_core.plugins.capabilities import refuse_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from runcommit_core.hookspecs import Pipeline
-    from runcommit_core.layer.basetree import BaseTree
-    from runcommit_core.model import EngineInfo, Image, Job
+    from runcommit_core.index.basetree import BaseTree
+    from runcommit_core.interface.hookspecs import Pipeline
+    from runcommit_core.interface.values import EngineInfo, Image, Job
 
 ABSENT = "unless the engine has the private copy of the base"
 UNREACHED = "instead, if the engine cannot use the job's registry"
 
 UNREAD = "only the first time with this image"
 
-_APART = {"runcommit_core.layer.saveroot", "runcommit_core.layer.saveupper"}
+_APART = {"runcommit_core.engine.saveroot", "runcommit_core.engine.saveupper"}
 _NAMELESS = "localhost/runcommit/base:HASH"
 _NOTHING_NEW = '{"diff_id": "sha256:0", "warnings": []}'
 

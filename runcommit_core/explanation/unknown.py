@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from runcommit_core.oci.digests import DiffId
 from runcommit_core.oci.jsondoc import canonical_json
 from runcommit_core.oci.platforms import host_platform
+from runcommit_core.tar.digests import DiffId
 
 UNKNOWN_LAYER = DiffId("sha256:" + "0" * 64)
 """The one layer of such an image, as far as is known."""

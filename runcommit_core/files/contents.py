@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from runcommit_core.errors import ArchiveError
 from runcommit_core.oci.regions import open_layer
-from runcommit_core.oci.tar import Kind, TarReader
+from runcommit_core.tar.reader import Kind, TarReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

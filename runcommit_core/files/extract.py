@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from runcommit_core.model import Result
+    from runcommit_core.interface.values import Result
 
 
 @record

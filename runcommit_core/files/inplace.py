@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 from runcommit_core.errors import UsageError
 from runcommit_core.layer.wording import printable
-from runcommit_core.oci.tar import Kind
 from runcommit_core.staging import staged_name
+from runcommit_core.tar.reader import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from runcommit_core.files.contents import Contents
     from runcommit_core.files.selection import Origin, Selected
-    from runcommit_core.layer.node import Node
+    from runcommit_core.index.node import Node
 
 log = logging.getLogger("runcommit")
 

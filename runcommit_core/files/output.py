@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from runcommit_core.files.request import Extraction
-    from runcommit_core.layer.basetree import BaseTree
-    from runcommit_core.model import Job, Layers
+    from runcommit_core.index.basetree import BaseTree
+    from runcommit_core.interface.values import Job, Layers
     from runcommit_core.oci.model import BaseImage
     from runcommit_core.staging import Staging
 
@@ -99,15 +99,15 @@ def _real(place: Path) -> Path:
 
 def result_image(job: Job, layers: Layers) -> BaseImage:
     """The job's base with the new layers on top."""
-    from runcommit_core.stacking import on_top
+    from runcommit_core.plan.stacking import on_top
 
     return on_top(job.base, layers, job.base.config)
 
 
 def with_tree(image: BaseImage, job: Job, use: Callable[[BaseTree], T]) -> T:
     """Call ``use`` with the image's tree, once more where an index proves damaged."""
-    from runcommit_core.layer.indexing import Indexing
-    from runcommit_core.layer.layerfile import IndexDamagedError
+    from runcommit_core.index.indexing import Indexing
+    from runcommit_core.index.layerfile import IndexDamagedError
 
     indexing = Indexing(cache_dir(), image, job.locate)
     try:

@@ -11,15 +11,15 @@ from runcommit_core.errors import UsageError
 from runcommit_core.files.contents import collect
 from runcommit_core.files.output import result_image, with_tree
 from runcommit_core.files.selection import resolve, select, walk
-from runcommit_core.model import Layers
-from runcommit_core.oci.tar import Kind
+from runcommit_core.interface.values import Layers
+from runcommit_core.tar.reader import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from runcommit_core.files.selection import Selected
-    from runcommit_core.layer.basetree import BaseTree
-    from runcommit_core.model import Job
+    from runcommit_core.index.basetree import BaseTree
+    from runcommit_core.interface.values import Job
 
 
 def read_files(job: Job, paths: Iterable[str], layers: Layers | None = None) -> dict[str, bytes]:

@@ -7,13 +7,13 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from runcommit_core.errors import UsageError
-from runcommit_core.oci.tar import Kind
+from runcommit_core.tar.reader import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from runcommit_core.layer.basetree import BaseTree
-    from runcommit_core.layer.node import Node
+    from runcommit_core.index.basetree import BaseTree
+    from runcommit_core.index.node import Node
 
 MAX_LINKS = 40
 """How many symlinks Linux follows in one path."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runcommit_core.layer.header import Attributes
-from runcommit_core.layer.write import LayerWriter
-from runcommit_core.oci.tar import Kind
-from runcommit_core.oci.tar_header import NO_XATTRS
+from runcommit_core.tar.entry import NO_XATTRS
+from runcommit_core.tar.header import Attributes
+from runcommit_core.tar.reader import Kind
+from runcommit_core.tar.writer import LayerWriter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

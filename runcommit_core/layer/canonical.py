@@ -10,25 +10,25 @@ from typing import TYPE_CHECKING, BinaryIO, Literal, NamedTuple
 
 from runcommit_core.errors import ArchiveError
 from runcommit_core.layer.difference import Difference, difference, is_same_time
-from runcommit_core.layer.header import MARKER, Attributes
-from runcommit_core.layer.order import entry_key, whiteout_key
 from runcommit_core.layer.result import Inode, Result
 from runcommit_core.layer.scrub import drop_excluded, scrub, with_ancestors
-from runcommit_core.layer.whiteout import whiteout_path
 from runcommit_core.layer.wording import printable
-from runcommit_core.layer.write import LayerWriter
-from runcommit_core.layer.xattrs import is_user_xattr, kept_xattrs
-from runcommit_core.oci.tar import Kind
-from runcommit_core.oci.tar_header import NO_XATTRS
 from runcommit_core.records import record
+from runcommit_core.tar.entry import NO_XATTRS
+from runcommit_core.tar.header import MARKER, Attributes
+from runcommit_core.tar.order import entry_key, whiteout_key
+from runcommit_core.tar.reader import Kind
+from runcommit_core.tar.whiteout import whiteout_path
+from runcommit_core.tar.writer import LayerWriter
+from runcommit_core.tar.xattrs import is_user_xattr, kept_xattrs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from runcommit_core.layer.basetree import BaseTree
+    from runcommit_core.index.basetree import BaseTree
+    from runcommit_core.index.node import Node
     from runcommit_core.layer.changes import Changes
-    from runcommit_core.layer.node import Node
-    from runcommit_core.oci.digests import DiffId
+    from runcommit_core.tar.digests import DiffId
 
 _DIRECTORY, _SYMLINK = Kind.DIRECTORY, Kind.SYMLINK
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, BinaryIO, Protocol, Self
 
 from runcommit_core.errors import ArchiveError
-from runcommit_core.layer.whiteout import Marker, split_marker
 from runcommit_core.layer.wording import printable
-from runcommit_core.oci.tar import Kind, TarEntry, TarReader
+from runcommit_core.tar.reader import Kind, TarEntry, TarReader
+from runcommit_core.tar.whiteout import Marker, split_marker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

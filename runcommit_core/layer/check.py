@@ -9,15 +9,15 @@ from runcommit_core.layer.contents import open_layer_tar, read_contents
 from runcommit_core.layer.result import ancestors
 from runcommit_core.layer.sameness import is_like_the_base
 from runcommit_core.layer.validate import validate_form
-from runcommit_core.layer.whiteout import Marker, split_marker
-from runcommit_core.oci.tar import Kind
+from runcommit_core.tar.reader import Kind
+from runcommit_core.tar.whiteout import Marker, split_marker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from runcommit_core.layer.basetree import BaseTree
+    from runcommit_core.index.basetree import BaseTree
     from runcommit_core.layer.contents import Contents, Item
-    from runcommit_core.oci.digests import DiffId
+    from runcommit_core.tar.digests import DiffId
 
 
 def validate_layer(tree: BaseTree, reference: str, *, epoch: int) -> DiffId:

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from runcommit_core.layer.contents import Contents, Item, open_layer_tar, read_contents
-from runcommit_core.layer.order import entry_key
-from runcommit_core.layer.whiteout import PREFIX
 from runcommit_core.layer.wording import KIND_NAMES, printable
 from runcommit_core.oci.regions import CHUNK
-from runcommit_core.oci.tar import Kind
+from runcommit_core.tar.order import entry_key
+from runcommit_core.tar.reader import Kind
+from runcommit_core.tar.whiteout import PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

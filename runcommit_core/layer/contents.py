@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
 
 from runcommit_core.errors import ArchiveError
 from runcommit_core.oci.compression import SNIFF_LENGTH, open_decompressed, sniff
-from runcommit_core.oci.digests import DiffId
 from runcommit_core.oci.inspect import last_layer
 from runcommit_core.oci.references import parse_reference
 from runcommit_core.oci.regions import CHUNK, open_layer, verified
-from runcommit_core.oci.tar import Kind, TarEntry, TarReader
+from runcommit_core.tar.digests import DiffId
+from runcommit_core.tar.reader import Kind, TarEntry, TarReader
 
 if TYPE_CHECKING:
     from pathlib import Path

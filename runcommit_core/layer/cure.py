@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from runcommit_core.layer.exclusion import exclusion
 from runcommit_core.layer.profiles import profiles
 from runcommit_core.layer.scrub import with_ancestors
-from runcommit_core.layer.whiteout import split_marker
+from runcommit_core.tar.whiteout import split_marker
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,17 +7,17 @@ from dataclasses import field
 from typing import TYPE_CHECKING
 
 from runcommit_core.errors import ArchiveError
-from runcommit_core.layer.order import entry_key
 from runcommit_core.layer.result import Inode, ancestors
-from runcommit_core.layer.xattrs import kept_xattrs
-from runcommit_core.oci.tar import Kind, TarEntry
 from runcommit_core.records import record
+from runcommit_core.tar.order import entry_key
+from runcommit_core.tar.reader import Kind, TarEntry
+from runcommit_core.tar.xattrs import kept_xattrs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from runcommit_core.layer.basetree import BaseTree
-    from runcommit_core.layer.node import Node
+    from runcommit_core.index.basetree import BaseTree
+    from runcommit_core.index.node import Node
     from runcommit_core.layer.result import Result
 
 _LATEST = (2**63 - 1) // 10**9

@@ -6,8 +6,8 @@ import os
 import stat
 from typing import TYPE_CHECKING, Final
 
-from runcommit_core.oci.tar import Kind, TarEntry
-from runcommit_core.oci.tar_header import NO_XATTRS
+from runcommit_core.tar.entry import NO_XATTRS
+from runcommit_core.tar.reader import Kind, TarEntry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -11,13 +11,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runcommit_core.layer.globs import matcher
-from runcommit_core.oci.tar import Kind
 from runcommit_core.records import record
+from runcommit_core.tar.reader import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from runcommit_core.layer.basetree import BaseTree
+    from runcommit_core.index.basetree import BaseTree
     from runcommit_core.layer.changes import Changes
     from runcommit_core.layer.profiles import Profile
 

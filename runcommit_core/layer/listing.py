@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 from runcommit_core.errors import ArchiveError
 from runcommit_core.layer.sameness import is_like_the_base
-from runcommit_core.layer.whiteout import Marker, split_marker
 from runcommit_core.layer.wording import printable, size_text
-from runcommit_core.oci.tar import Kind
+from runcommit_core.tar.reader import Kind
+from runcommit_core.tar.whiteout import Marker, split_marker
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from runcommit_core.layer.basetree import BaseTree
+    from runcommit_core.index.basetree import BaseTree
     from runcommit_core.layer.contents import Contents, Item
 
 MARKS = {"added": "+", "changed": "~", "removed": "-", "present": " ", "unchanged": " "}

@@ -13,16 +13,16 @@ import re
 from typing import TYPE_CHECKING
 
 from runcommit_core.errors import ArchiveError
-from runcommit_core.layer.whiteout import PREFIX, Marker, split_marker
 from runcommit_core.layer.wording import printable
-from runcommit_core.oci.tar import Kind
+from runcommit_core.tar.reader import Kind
+from runcommit_core.tar.whiteout import PREFIX, Marker, split_marker
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from runcommit_core.layer.basetree import BaseTree
+    from runcommit_core.index.basetree import BaseTree
     from runcommit_core.layer.changes import TarChanges
-    from runcommit_core.oci.tar import TarEntry
+    from runcommit_core.tar.reader import TarEntry
 
 _WHITEOUT_MODES = (0, 0o600)
 _STUMBLED = re.compile(r"/(\.wh\.[^/:]+):? .*no such file or directory")

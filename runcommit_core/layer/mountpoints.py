@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from runcommit_core.oci.tar import Kind
+from runcommit_core.tar.reader import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from runcommit_core.layer.basetree import BaseTree
+    from runcommit_core.index.basetree import BaseTree
 
 _MOST_LINKS = 40
 """As many as the kernel follows (MAXSYMLINKS)."""

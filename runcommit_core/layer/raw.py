@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, BinaryIO
 
-from runcommit_core.layer.header import MARKER, attributes_of
-from runcommit_core.layer.whiteout import OPAQUE_NAME, whiteout_path
-from runcommit_core.layer.write import LayerWriter
-from runcommit_core.layer.xattrs import kept_xattrs
+from runcommit_core.tar.header import MARKER, attributes_of
+from runcommit_core.tar.whiteout import OPAQUE_NAME, whiteout_path
+from runcommit_core.tar.writer import LayerWriter
+from runcommit_core.tar.xattrs import kept_xattrs
 
 if TYPE_CHECKING:
     from runcommit_core.layer.changes import Changes
-    from runcommit_core.oci.digests import DiffId
+    from runcommit_core.tar.digests import DiffId
 
 
 def write_changes(changes: Changes, output: BinaryIO) -> DiffId:

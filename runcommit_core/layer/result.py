@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runcommit_core.errors import ArchiveError
-from runcommit_core.layer.node import IMPLIED_DIRECTORY
-from runcommit_core.oci.tar import Kind, TarEntry
+from runcommit_core.index.node import IMPLIED_DIRECTORY
+from runcommit_core.tar.reader import Kind, TarEntry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from runcommit_core.layer.basetree import BaseTree
+    from runcommit_core.index.basetree import BaseTree
     from runcommit_core.layer.changes import Changes
 
 _DIRECTORY, _HARDLINK = Kind.DIRECTORY, Kind.HARDLINK

@@ -16,13 +16,13 @@ from runcommit_core.layer.disk import disk_entry, hardlink_to, read_chunks, read
 from runcommit_core.layer.markers import check_name
 from runcommit_core.layer.result import Inode
 from runcommit_core.layer.wording import printable
-from runcommit_core.oci.tar import Kind, TarEntry
+from runcommit_core.tar.reader import Kind, TarEntry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from runcommit_core.layer.basetree import BaseTree
+    from runcommit_core.index.basetree import BaseTree
 
 
 class RootChanges:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runcommit_core.layer.xattrs import kept_xattrs
-from runcommit_core.oci.tar import Kind
+from runcommit_core.tar.reader import Kind
+from runcommit_core.tar.xattrs import kept_xattrs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from runcommit_core.index.node import Node
     from runcommit_core.layer.contents import Item
-    from runcommit_core.layer.node import Node
 
 
 def is_like_the_base(item: Item, items: Mapping[bytes, Item], node: Node) -> bool:

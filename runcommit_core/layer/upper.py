@@ -22,7 +22,7 @@ from runcommit_core.layer.wording import printable
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from runcommit_core.oci.tar import TarEntry
+    from runcommit_core.tar.reader import TarEntry
 
 TRUSTED = b"trusted.overlay."
 """How the attributes of the overlay itself begin."""

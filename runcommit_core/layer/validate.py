@@ -6,12 +6,12 @@ import io
 from typing import BinaryIO, cast
 
 from runcommit_core.errors import ArchiveError
-from runcommit_core.layer.header import END, MARKER, Attributes, attributes_of, header
-from runcommit_core.layer.order import entry_key, whiteout_key
-from runcommit_core.layer.whiteout import Marker, split_marker
-from runcommit_core.layer.xattrs import kept_xattrs
-from runcommit_core.oci.tar import Kind, TarEntry, TarReader
-from runcommit_core.oci.tar_header import NO_XATTRS
+from runcommit_core.tar.entry import NO_XATTRS
+from runcommit_core.tar.header import END, MARKER, Attributes, attributes_of, header
+from runcommit_core.tar.order import entry_key, whiteout_key
+from runcommit_core.tar.reader import Kind, TarEntry, TarReader
+from runcommit_core.tar.whiteout import Marker, split_marker
+from runcommit_core.tar.xattrs import kept_xattrs
 
 
 def validate_form(stream: BinaryIO, *, name: str = "layer") -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from runcommit_core.oci.tar import Kind
+from runcommit_core.tar.reader import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

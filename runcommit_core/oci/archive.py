@@ -10,7 +10,7 @@ from runcommit_core.errors import ArchiveError
 from runcommit_core.oci.compression import SNIFF_LENGTH, open_decompressed, sniff
 from runcommit_core.oci.model import Compression, FileRegion
 from runcommit_core.oci.regions import open_region
-from runcommit_core.oci.tar import Kind, TarEntry, TarReader
+from runcommit_core.tar.reader import Kind, TarEntry, TarReader
 
 if TYPE_CHECKING:
     from pathlib import Path

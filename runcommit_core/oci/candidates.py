@@ -21,8 +21,8 @@ from runcommit_core.records import record
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from runcommit_core.oci.digests import Digest
     from runcommit_core.oci.members import Members
+    from runcommit_core.tar.digests import Digest
 
 MAX_DEPTH = 8
 """How deep indexes may nest."""

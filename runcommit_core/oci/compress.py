@@ -17,9 +17,9 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from runcommit_core.errors import UsageError
-from runcommit_core.oci.digests import Digest
 from runcommit_core.oci.model import Compression
 from runcommit_core.records import record
+from runcommit_core.tar.digests import Digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

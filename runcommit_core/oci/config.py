@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from runcommit_core.errors import ArchiveError
 from runcommit_core.oci.descriptors import checked_digest
-from runcommit_core.oci.digests import DiffId
 from runcommit_core.oci.jsondoc import (
     JsonObject,
     canonical_json,
@@ -24,6 +23,7 @@ from runcommit_core.oci.jsondoc import (
 )
 from runcommit_core.oci.platforms import platform_of
 from runcommit_core.records import record
+from runcommit_core.tar.digests import DiffId
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

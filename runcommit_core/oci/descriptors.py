@@ -9,9 +9,9 @@ from dataclasses import field
 from typing import Any
 
 from runcommit_core.errors import ArchiveError
-from runcommit_core.oci.digests import Digest
 from runcommit_core.oci.jsondoc import JsonObject, object_at, text_at
 from runcommit_core.records import record
+from runcommit_core.tar.digests import Digest
 
 _SHA256 = re.compile(r"sha256:[0-9a-f]{64}")
 _ALGORITHM = re.compile(r"[a-z0-9]+(?:[.+_-][a-z0-9]+)*:[A-Za-z0-9=_-]+")

@@ -15,7 +15,6 @@ from runcommit_core.oci.blobs import MissingBlobError
 from runcommit_core.oci.candidates import same_name, tag_of
 from runcommit_core.oci.compression import SNIFF_LENGTH, sniff
 from runcommit_core.oci.config import checked_config, config_diff_ids
-from runcommit_core.oci.digests import DiffId, Digest
 from runcommit_core.oci.jsondoc import as_object, parse_json, text_at, texts_at
 from runcommit_core.oci.mediatypes import OCI_MANIFEST, layer_media_type
 from runcommit_core.oci.members import read_document
@@ -24,6 +23,7 @@ from runcommit_core.oci.platforms import Platform, matching, platform_of
 from runcommit_core.oci.regions import digest_of_bytes
 from runcommit_core.oci.stored_digest import stored_digest
 from runcommit_core.records import record
+from runcommit_core.tar.digests import DiffId, Digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable

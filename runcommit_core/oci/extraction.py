@@ -11,7 +11,7 @@ from runcommit_core.staging import staging
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from runcommit_core.oci.digests import DiffId
+    from runcommit_core.tar.digests import DiffId
 
 
 def write_last_layer(reference: str, output: Path | None, *, platform: str | None) -> DiffId:

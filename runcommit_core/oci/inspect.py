@@ -9,8 +9,8 @@ from runcommit_core.oci.base import open_base
 from runcommit_core.records import record
 
 if TYPE_CHECKING:
-    from runcommit_core.oci.digests import Digest
     from runcommit_core.oci.model import BaseImage, BaseLayer
+    from runcommit_core.tar.digests import Digest
 
 
 @record

@@ -24,9 +24,9 @@ from runcommit_core.oci.members import read_document
 from runcommit_core.oci.model import BaseImage, BaseLayer
 
 if TYPE_CHECKING:
-    from runcommit_core.oci.digests import DiffId
     from runcommit_core.oci.members import Members
     from runcommit_core.oci.platforms import Platform
+    from runcommit_core.tar.digests import DiffId
 
 
 def read_layout(

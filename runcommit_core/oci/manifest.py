@@ -21,8 +21,8 @@ from runcommit_core.oci.regions import digest_of_bytes
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from runcommit_core.oci.digests import Digest
     from runcommit_core.oci.model import BaseImage, BaseLayer
+    from runcommit_core.tar.digests import Digest
 
 BASE_DIGEST = "org.opencontainers.image.base.digest"
 BASE_NAME = "org.opencontainers.image.base.name"

@@ -10,7 +10,7 @@ from runcommit_core.records import record
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from runcommit_core.oci.digests import DiffId, Digest
+    from runcommit_core.tar.digests import DiffId, Digest
 
 
 class Compression(enum.StrEnum):

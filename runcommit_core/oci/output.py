@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from runcommit_core.oci.digests import DiffId, Digest
     from runcommit_core.oci.model import BaseImage, BaseLayer
+    from runcommit_core.tar.digests import DiffId, Digest
 
 LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
 """The content of the file ``oci-layout``."""

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from runcommit_core.errors import ArchiveError
 from runcommit_core.oci.compression import open_decompressed
-from runcommit_core.oci.digests import DiffId, Digest
 from runcommit_core.oci.model import BaseLayer, Compression, FileRegion
+from runcommit_core.tar.digests import DiffId, Digest
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer

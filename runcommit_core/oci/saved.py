@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from runcommit_core.errors import ArchiveError
 from runcommit_core.oci.compression import open_decompressed, sniff
-from runcommit_core.oci.digests import DiffId
 from runcommit_core.oci.model import Compression
-from runcommit_core.oci.tar import TarReader
+from runcommit_core.tar.digests import DiffId
+from runcommit_core.tar.reader import TarReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping

@@ -19,8 +19,8 @@ from runcommit_core.oci.descriptors import checked_digest
 from runcommit_core.oci.regions import digest_of, open_region
 
 if TYPE_CHECKING:
-    from runcommit_core.oci.digests import Digest
     from runcommit_core.oci.model import FileRegion
+    from runcommit_core.tar.digests import Digest
 
 _MAX_REMEMBERED = 2000
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 
-from runcommit_core.oci.digests import Digest
 from runcommit_core.oci.mediatypes import OCI_LAYER
 from runcommit_core.oci.model import BaseLayer, Compression, FileRegion
+from runcommit_core.tar.digests import Digest
 
 _LARGEST = 1 << 30
 _BLOCK = 512

@@ -18,8 +18,8 @@ import socketserver
 import threading
 from typing import TYPE_CHECKING, Protocol, Self
 
-from runcommit_core.progress import Progress, ignore
-from runcommit_core.registry.access import Access
+from runcommit_core.interface.access import Access
+from runcommit_core.interface.progress import Progress, ignore
 from runcommit_core.registry.handler import Handler
 from runcommit_core.registry.received import Received
 

@@ -11,10 +11,10 @@ from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from runcommit_core.errors import ArchiveError
+from runcommit_core.interface.progress import Meter
 from runcommit_core.oci.mediatypes import OCI_MANIFEST
 from runcommit_core.oci.model import BaseLayer, Compression, FileRegion
 from runcommit_core.oci.regions import CHUNK, digest_of_bytes, open_region
-from runcommit_core.progress import Meter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -7,7 +7,7 @@ import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from runcommit_core.progress import Meter, Progress, ignore
+from runcommit_core.interface.progress import Meter, Progress, ignore
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -21,9 +21,9 @@ from runcommit_core.records import record
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from runcommit_core.oci.digests import Digest
     from runcommit_core.oci.jsondoc import JsonObject
     from runcommit_core.oci.model import BaseImage, BaseLayer
+    from runcommit_core.tar.digests import Digest
 
 _SERVABLE = frozenset((Compression.NONE, Compression.GZIP, Compression.ZSTD))
 

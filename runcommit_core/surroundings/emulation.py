@@ -7,7 +7,7 @@ import errno
 import struct
 from typing import TYPE_CHECKING
 
-from runcommit_core import process
+from runcommit_core.engine import process
 from runcommit_core.errors import EngineError, UsageError
 from runcommit_core.oci.platforms import Platform, host_platform, parse_platform
 

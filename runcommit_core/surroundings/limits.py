@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from runcommit_core.model import Lack
+from runcommit_core.interface.values import Lack
 
 _TOP = Path("/sys/fs/cgroup")
 _CONTROLLERS = {"memory": "memory", "cpus": "cpu"}

@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 from runcommit_core.errors import UsageError
-from runcommit_core.model import RunOptions
+from runcommit_core.interface.values import RunOptions
 from runcommit_core.oci.jsondoc import parse_object
 from runcommit_core.oci.platforms import host_platform, platform_of
 from runcommit_core.records import record
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import contextlib
     from collections.abc import Iterable, Mapping, Sequence
 
-    from runcommit_core.model import Job
+    from runcommit_core.interface.values import Job
     from runcommit_core.surroundings.redact import Redactor
     from runcommit_core.surroundings.specs import Wanted
 
@@ -108,7 +108,7 @@ def resolved(job: Job) -> Job:
     """
     if not job.run.mounts:
         return job
-    from runcommit_core.layer.layerfile import IndexDamagedError
+    from runcommit_core.index.layerfile import IndexDamagedError
     from runcommit_core.layer.mountpoints import mount_points
     from runcommit_core.surroundings.targets import in_order
 

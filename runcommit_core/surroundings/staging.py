@@ -6,8 +6,8 @@ import re
 import shutil
 from typing import TYPE_CHECKING
 
-from runcommit_core import process
-from runcommit_core.model import Mount
+from runcommit_core.engine import process
+from runcommit_core.interface.values import Mount
 from runcommit_core.records import record
 from runcommit_core.surroundings.targets import check_nested, in_order
 

@@ -11,7 +11,7 @@ from runcommit_core.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from runcommit_core.model import Mount
+    from runcommit_core.interface.values import Mount
     from runcommit_core.surroundings.specs import Wanted
 
 _VOLUME = ("-v", "--volume")

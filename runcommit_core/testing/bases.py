@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runcommit_core import process
+from runcommit_core.engine import process
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

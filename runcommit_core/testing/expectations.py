@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
     from pathlib import Path
 
-    from runcommit_core.process import Running
+    from runcommit_core.engine.process import Running
     from runcommit_core.testing.bench import Ran
     from runcommit_core.testing.duties import Duty
 

@@ -44,7 +44,7 @@ _NO_ENGINE = Duty("describe", "touch no engine at import: what the cache has nee
 _REHEARSED = Duty(
     "rehearse",
     "answer each command of your steps as the engine would; only what starts processes through"
-    " runcommit_core.process can be rehearsed",
+    " runcommit_core.engine.process can be rehearsed",
 )
 
 

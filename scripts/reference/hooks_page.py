@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from markdown import MADE, words
 
 import runcommit_core
-from runcommit_core import hookspecs
+from runcommit_core.interface import hookspecs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from runcommit_core import run_commit
-from runcommit_core.jobspec import keys
+from runcommit_core.request.jobfile import keys
 
 PAGE = Path(__file__).parents[2] / "docs/reference/job-file.md"
 STRINGS = {"type": "array", "items": {"type": "string"}}

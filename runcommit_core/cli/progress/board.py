@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from runcommit_core.cli.progress.output import LastOutput
-from runcommit_core.layer.wording import size_text
-from runcommit_core.progress import (
+from runcommit_core.interface.progress import (
     CacheLookup,
     CommandsStarted,
     JobFinished,
@@ -18,12 +17,13 @@ from runcommit_core.progress import (
     StepStarted,
     Transferred,
 )
+from runcommit_core.layer.wording import size_text
 from runcommit_core.records import record
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from runcommit_core.progress import Direction, Event
+    from runcommit_core.interface.progress import Direction, Event
 
 WINDOW = 8
 """How many lines of the command's output are shown while it runs."""

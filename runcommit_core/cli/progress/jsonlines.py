@@ -15,8 +15,7 @@ import click
 from runcommit_core.cli.interruption import InterruptedBySignalError
 from runcommit_core.cli.progress.reporter import Reporter
 from runcommit_core.errors import CommandError, RuncommitError
-from runcommit_core.job import to_stderr
-from runcommit_core.progress import (
+from runcommit_core.interface.progress import (
     CacheLookup,
     CommandsStarted,
     JobFinished,
@@ -27,9 +26,10 @@ from runcommit_core.progress import (
     StepStarted,
     Transferred,
 )
+from runcommit_core.plan.making import to_stderr
 
 if TYPE_CHECKING:
-    from runcommit_core.progress import Event
+    from runcommit_core.interface.progress import Event
 
 SCHEMA_VERSION = 1
 

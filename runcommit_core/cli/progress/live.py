@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 from runcommit_core.cli.progress.board import ASCII, Board, Marks
 from runcommit_core.cli.progress.plain import FAILURE_LINES
 from runcommit_core.cli.progress.reporter import Reporter
-from runcommit_core.job import to_stderr
-from runcommit_core.progress import JobFinished, ShellOpened, StepFailed
+from runcommit_core.interface.progress import JobFinished, ShellOpened, StepFailed
+from runcommit_core.plan.making import to_stderr
 
 if TYPE_CHECKING:
     from runcommit_core.cli.progress.region import Region
-    from runcommit_core.progress import Event
+    from runcommit_core.interface.progress import Event
 
 _FRAME_SECONDS = 0.1
 _DEFAULT_SIZE = os.terminal_size((80, 24))

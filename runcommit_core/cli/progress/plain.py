@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 from runcommit_core.cli.progress.output import LastOutput
 from runcommit_core.cli.progress.reporter import Reporter
-from runcommit_core.job import to_stderr
-from runcommit_core.progress import (
+from runcommit_core.interface.progress import (
     CacheLookup,
     CommandsStarted,
     JobFinished,
@@ -18,9 +17,10 @@ from runcommit_core.progress import (
     StepFinished,
     StepStarted,
 )
+from runcommit_core.plan.making import to_stderr
 
 if TYPE_CHECKING:
-    from runcommit_core.progress import Event
+    from runcommit_core.interface.progress import Event
 
 FAILURE_LINES = 20
 """How many lines of a failed command's output are shown where its output is not."""

@@ -7,7 +7,7 @@ import logging
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from runcommit_core.progress import Event
+    from runcommit_core.interface.progress import Event
 
 
 class Reporter(abc.ABC):

@@ -1,0 +1,1 @@
+"""Reaching an engine: processes, the ways that images travel, reading what it left on disk."""

@@ -1,0 +1,521 @@
+"""The only module that starts processes.
+
+Engines are started from an argument list, never through a shell, without a standard input of the
+user's, and as leaders of a session of their own: a Ctrl-C at the terminal reaches runcommit alone,
+which then decides in which order things end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import logging
+import os
+import re
+import select
+import shlex
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterable
+from contextvars import ContextVar
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, BinaryIO, cast
+
+from runcommit_core.errors import (
+    CommandError,
+    CommandTimeoutError,
+    EngineError,
+    UsageError,
+)
+from runcommit_core.records import record
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+log = logging.getLogger("runcommit")
+
+TAIL_BYTES = 16 * 1024
+"""How much of an attached command's output is kept for messages."""
+
+GRACE_SECONDS = 10.0
+"""How long an interrupted engine command may take to end before it is killed."""
+
+_ORPHAN_GRACE_SECONDS = 2.0
+"""The same for what a killed runcommit left, whose work nobody waits for."""
+
+_CHUNK = 64 * 1024
+
+_EXIT_TIPS = {
+    126: "126 is what a shell says of a file that it may not execute",
+    127: "127 is what a shell says of a program that is not there: is it in the base's PATH?",
+}
+_INSTALL = "install the engine, or name its program with --engine-path"
+_START_TIPS = {
+    errno.ENOENT: _INSTALL,
+    errno.EACCES: _INSTALL,
+    errno.E2BIG: "words and variables together are more than the kernel takes: give fewer",
+}
+
+_GONE = re.compile(
+    r"no such (?!file or directory|host)|(?<!service )not known"
+    r"|(?<!command )(?<!context )(?<!file )not found",
+    re.IGNORECASE,
+)
+"""How engines say that something does not exist.
+
+What misses a file, a command, a host or a context has not reached its engine.
+"""
+
+
+@record
+class Completed:
+    """How a process ended: ``output`` is its standard output, ``errors`` its standard error."""
+
+    argv: tuple[str, ...]
+    returncode: int
+    output: str
+    errors: str
+
+    @property
+    def words(self) -> str:
+        return self.errors if self.errors.strip() else self.output
+
+
+Rehearsal = Callable[[tuple[str, ...], Iterable[bytes] | None], Completed]
+"""What stands in for processes: it is given a command, and what would be streamed to it."""
+
+_rehearsal: ContextVar[Rehearsal | None] = ContextVar("rehearsal", default=None)
+
+
+@contextlib.contextmanager
+def rehearsed(rehearsal: Rehearsal) -> Iterator[None]:
+    """Start no process in this block, in this thread: ``rehearsal`` says how each would end."""
+    token = _rehearsal.set(rehearsal)
+    try:
+        yield
+    finally:
+        _rehearsal.reset(token)
+
+
+def is_rehearsed() -> bool:
+    """Whether nothing is to happen: for backends that do not go by processes alone."""
+    return _rehearsal.get() is not None
+
+
+@contextlib.contextmanager
+def for_real() -> Iterator[None]:
+    """Start processes in this block even in a rehearsal: for what asks no engine at all."""
+    token = _rehearsal.set(None)
+    try:
+        yield
+    finally:
+        _rehearsal.reset(token)
+
+
+def output(
+    *argv: str,
+    env: Mapping[str, str] | None = None,
+    stdin: Iterable[bytes] | None = None,
+    patience: float = 0.0,
+) -> str:
+    """Standard output of a command, without the final newline.
+
+    ``stdin`` is streamed to the command as it is produced.  When we are interrupted, the command
+    has ``patience`` seconds to end by itself before it is told to: for what its engine finishes
+    even if nobody waits.  Raises EngineError when the program is missing or its exit code is not 0.
+    """
+    completed = attempt(*argv, env=env, stdin=stdin, patience=patience)
+    return checked(completed).output.rstrip("\n")
+
+
+def checked(completed: Completed) -> Completed:
+    """The same value; raises EngineError when the exit code is not 0."""
+    if completed.returncode:
+        raise failure(completed.argv, completed.returncode, completed.words)
+    return completed
+
+
+def found(*argv: str) -> Completed | None:
+    """Ask the engine for something; None where it answers that there is no such thing.
+
+    Raises EngineError where it does not answer.
+    """
+    completed = attempt(*argv)
+    if completed.returncode and _already_gone(completed.words):
+        return None
+    return checked(completed)
+
+
+def attempt(
+    *argv: str,
+    env: Mapping[str, str] | None = None,
+    stdin: Iterable[bytes] | None = None,
+    patience: float = 0.0,
+) -> Completed:
+    """Run a command and say how it ended, whatever its exit code; see :func:`output`.
+
+    Raises EngineError only when the program cannot be started.
+    """
+    if rehearsal := _rehearsal.get():
+        return rehearsal(argv, stdin)
+    fed = subprocess.PIPE if stdin is not None else subprocess.DEVNULL
+    pipe = subprocess.PIPE
+    with _running(argv, env, pipe, pipe, stdin=fed, patience=patience) as process:
+        errors = _Collector(_pipe(process.stderr))
+        feeder = _Feeder(_pipe(process.stdin), stdin) if stdin is not None else None
+        out = _pipe(process.stdout).read()
+        returncode = process.wait()
+        if feeder:
+            feeder.join()
+        log.debug("exit code %d: %s", returncode, argv[0])
+        return Completed(tuple(argv), returncode, _text(out), _text(errors.result()))
+
+
+def attached(
+    *argv: str,
+    console: Callable[[bytes], None],
+    env: Mapping[str, str] | None = None,
+    timeout: float | None = None,
+    end: Sequence[str] = (),
+) -> Completed:
+    """Run a command whose output belongs to the user: all of it goes to ``console``, live.
+
+    Both streams come interleaved as they were written; ``output`` of the result is the end of
+    it (TAIL_BYTES).  After ``timeout`` seconds the command ``end`` makes an end of it, if there is
+    one, and CommandTimeoutError is raised.
+    """
+    if rehearsal := _rehearsal.get():
+        return rehearsal(argv, None)
+    tail = bytearray()
+    with _running(argv, env, subprocess.PIPE, subprocess.STDOUT) as process:
+        descriptor = _pipe(process.stdout).fileno()
+        in_time = _deadline(descriptor, timeout)
+        while in_time():
+            if not (chunk := os.read(descriptor, _CHUNK)):
+                break
+            console(chunk)
+            tail += chunk
+            del tail[:-TAIL_BYTES]
+        else:
+            if end:
+                attempt(*end)
+            raise CommandTimeoutError(
+                f"the command did not end within {timeout:g} s", output=_text(bytes(tail))
+            )
+        returncode = process.wait()
+    log.debug("exit code %d: %s", returncode, argv[0])
+    return Completed(tuple(argv), returncode, _text(bytes(tail)), "")
+
+
+def _deadline(descriptor: int, timeout: float | None) -> Callable[[], bool]:
+    """What waits for something to read, and says whether it came before the time was over."""
+    if timeout is None:
+        return lambda: True
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    end = time.monotonic() + timeout
+
+    def in_time() -> bool:
+        left = end - time.monotonic()
+        return left > 0 and bool(poll.poll(left * 1000))
+
+    return in_time
+
+
+@contextlib.contextmanager
+def streaming(*argv: str, env: Mapping[str, str] | None = None) -> Iterator[BinaryIO]:
+    """Standard output of a command as a stream that is read while the command runs.
+
+    Leaving the block reads what is left, so that the engine can finish; EngineError if it fails.
+    """
+    if rehearsal := _rehearsal.get():
+        yield io.BytesIO(rehearsal(argv, None).output.encode())
+        return
+    with _running(argv, env, subprocess.PIPE, subprocess.PIPE) as process:
+        errors = _Collector(_pipe(process.stderr))
+        stream = _pipe(process.stdout)
+        yield stream
+        while stream.read(_CHUNK):
+            pass
+        if returncode := process.wait():
+            raise failure(argv, returncode, _text(errors.result()))
+
+
+Running = subprocess.Popen[bytes]
+"""A process that goes on beside us, see :func:`started`."""
+
+
+@contextlib.contextmanager
+def started(*argv: str, log: Path, env: Mapping[str, str] | None = None) -> Iterator[Running]:
+    """Run a command beside us, its output going to the file ``log``; end it with the block."""
+    with log.open("wb") as file, _running(argv, env, file.fileno(), subprocess.STDOUT) as process:
+        try:
+            yield process
+        finally:
+            _end(process)
+
+
+def undo(*argv: str, env: Mapping[str, str] | None = None) -> None:
+    """Run a command that takes something back; never raises.
+
+    What is gone already is as good as taken back; anything else is a warning to the user, who
+    has to remove it.
+    """
+    taken_back(shlex.join(argv), lambda: remove(*argv, env=env))
+
+
+def taken_back(what: str, take_back: Callable[[], object]) -> None:
+    """Call what takes something back, where no command does; an EngineError of it is a warning.
+
+    ``what`` tells the user what there is to remove.
+    """
+    try:
+        take_back()
+    except EngineError as error:
+        _failed_undos.append(what)
+        answered = error.returncode is not None
+        log.warning(
+            "could not clean up: %s", f"{what}\n{error.output.strip()}" if answered else error
+        )
+
+
+def remove(*argv: str, env: Mapping[str, str] | None = None) -> None:
+    """Run a command that takes something away; what is gone already is as good as that.
+
+    Raises EngineError.
+    """
+    completed = attempt(*argv, env=env)
+    if not _already_gone(completed.words):
+        checked(completed)
+
+
+_failed_undos: list[str] = []
+
+
+def failed_undos() -> int:
+    """How many calls of :func:`undo` and :func:`taken_back` have failed in this process so far."""
+    return len(_failed_undos)
+
+
+def interactive(*argv: str) -> int:
+    """Run a command that the user talks to at the terminal; its exit code.
+
+    It belongs to the terminal's foreground, as we do, so a Ctrl-C there is for it and must not
+    end us.  What it says goes where our standard error goes: standard output is for results.
+    Raises EngineError when the program cannot be started.
+    """
+    log.debug("%s", shlex.join(argv))
+    with _undisturbed_terminal():
+        try:
+            process = subprocess.Popen(argv, stdin=0, stdout=2, stderr=2, env=environment())
+        except OSError as error:
+            raise EngineError(f"cannot start {argv[0]}: {error.strerror}", argv=argv) from error
+        try:
+            return process.wait()
+        except BaseException:
+            process.terminate()
+            process.wait()
+            raise
+
+
+@contextlib.contextmanager
+def _undisturbed_terminal() -> Iterator[None]:
+    """Leave Ctrl-C to somebody else, and the terminal as it was found."""
+    import termios
+
+    settings = termios.tcgetattr(0)
+    ours = threading.current_thread() is threading.main_thread()
+    handlers = {
+        number: signal.signal(number, lambda *_: None)  # a process inherits what is ignored
+        for number in (signal.SIGINT, signal.SIGQUIT)
+        if ours
+    }
+    try:
+        yield
+    finally:
+        termios.tcsetattr(0, termios.TCSADRAIN, settings)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+def failure(argv: Sequence[str], returncode: int, words: str) -> EngineError:
+    """The EngineError for an engine's command that ended with ``returncode``."""
+    how = f"signal {-returncode}" if returncode < 0 else f"exit code {returncode}"
+    verb = next((word for word in argv[1:] if not word.startswith("-")), "")
+    from runcommit_core.engine.cures import cure_for
+
+    return EngineError(
+        f"{Path(argv[0]).name} {verb} failed with {how}".replace("  ", " "),
+        argv=argv,
+        returncode=returncode,
+        output=words,
+        tip=cure_for(words),
+    )
+
+
+def command_failure(completed: Completed, *, code: int = 0, reason: str = "") -> CommandError:
+    """The CommandError for the user's command, which ended with ``code`` if not like its engine."""
+    code = code or completed.returncode
+    return CommandError(
+        f"the command failed with exit code {code}{reason}",
+        command_exit_code=code,
+        output=completed.output,
+        tip=_EXIT_TIPS.get(code, ""),
+    )
+
+
+def _already_gone(words: str) -> bool:
+    return _GONE.search(words) is not None
+
+
+@contextlib.contextmanager
+def _running(
+    argv: Sequence[str],
+    env: Mapping[str, str] | None,
+    stdout: int,
+    stderr: int,
+    *,
+    stdin: int = subprocess.DEVNULL,
+    patience: float = 0.0,
+) -> Iterator[Running]:
+    log.debug("%s", shlex.join(argv))
+    try:
+        process = subprocess.Popen(
+            argv,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            env=dict(env) if env is not None else environment(),
+            start_new_session=True,
+            bufsize=0 if stdout == subprocess.PIPE and stderr == subprocess.STDOUT else -1,
+        )
+    except OSError as error:
+        raise EngineError(
+            f"cannot start {argv[0]}: {error.strerror}",
+            argv=argv,
+            tip=_START_TIPS.get(error.errno or 0, ""),
+        ) from error
+    except ValueError as error:
+        # NUL characters, or a variable's name that holds "="
+        raise UsageError(f"cannot start {argv[0]}: {error}") from error
+    try:
+        yield process
+    except BaseException:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(patience)
+        _end(process)
+        raise
+    finally:
+        for stream in (process.stdin, process.stdout, process.stderr):
+            if stream:
+                with contextlib.suppress(OSError):
+                    stream.close()
+
+
+_withheld: list[str] = []
+
+
+@contextlib.contextmanager
+def withheld(variable: str) -> Iterator[None]:
+    """Keep a variable of ours, which holds a secret, out of the engines' environments."""
+    _withheld.append(variable)
+    try:
+        yield
+    finally:
+        _withheld.remove(variable)
+
+
+def environment() -> dict[str, str]:
+    """Our own environment, as engines inherit it when nobody says what they have."""
+    return {name: value for name, value in os.environ.items() if name not in _withheld}
+
+
+def _end(process: Running) -> None:
+    if process.poll() is None:
+        _signal_group(process, signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(GRACE_SECONDS)
+    # also what outlives its leader, which would hold our pipes open
+    _signal_group(process, signal.SIGKILL)
+    process.wait()
+
+
+def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, number)
+
+
+def outlived(pid: int, patience: float) -> bool:
+    """Whether a process that is no child of ours still runs after that many seconds."""
+    end = time.monotonic() + patience
+    while runs := _runs(pid):
+        if time.monotonic() >= end:
+            break
+        time.sleep(0.02)
+    return runs
+
+
+def end_session(leader: int) -> None:
+    """End what an earlier runcommit started: the leader of a session, and its process group."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(leader, signal.SIGTERM)
+        outlived(leader, _ORPHAN_GRACE_SECONDS)
+        os.killpg(leader, signal.SIGKILL)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state != "Z"
+
+
+class _Collector:
+    """Reads a pipe to its end beside the main thread, so that neither side waits for the other."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._chunks: list[bytes] = []
+        self._thread = threading.Thread(target=self._read, args=(stream,), daemon=True)
+        self._thread.start()
+
+    def _read(self, stream: IO[bytes]) -> None:
+        with contextlib.suppress(ValueError, OSError):
+            self._chunks.append(stream.read())
+
+    def result(self) -> bytes:
+        self._thread.join()
+        return b"".join(self._chunks)
+
+
+class _Feeder:
+    """Writes chunks into a pipe beside the main thread; what goes wrong there surfaces in join."""
+
+    def __init__(self, pipe: IO[bytes], chunks: Iterable[bytes]) -> None:
+        self._error: Exception | None = None
+        self._thread = threading.Thread(target=self._write, args=(pipe, chunks), daemon=True)
+        self._thread.start()
+
+    def _write(self, pipe: IO[bytes], chunks: Iterable[bytes]) -> None:
+        try:
+            with contextlib.suppress(BrokenPipeError), pipe:
+                for chunk in chunks:
+                    pipe.write(chunk)
+        except Exception as error:  # noqa: BLE001 - raised again in the main thread
+            self._error = error
+
+    def join(self) -> None:
+        self._thread.join()
+        if self._error:
+            raise self._error
+
+
+def _pipe(stream: IO[bytes] | None) -> BinaryIO:
+    return cast("BinaryIO", stream)
+
+
+def _text(data: bytes) -> str:
+    return data.decode(errors="replace")

@@ -1,0 +1,55 @@
+"""Saving a finished container by its root instead of a commit."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from runcommit_core.engine.answer import answer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from runcommit_core.interface.values import Job, SavedImage
+    from runcommit_core.tar.digests import DiffId
+
+
+def save_root(job: Job, mount: Sequence[str], *, enter: Sequence[str] = ()) -> SavedImage:
+    """What ``save`` returns for a container whose root was compared with the base.
+
+    ``mount`` is a command that prints the path of the root, ``enter`` are the words before a
+    command that bring it where root and ids are the container's own.
+
+    Raises ArchiveError for a root that no layer can hold, EngineError when the engine fails.
+    """
+    from runcommit_core.engine.apart import saved_apart
+
+    job.tree().close()  # so that every layer is indexed
+    diff_ids = json.dumps(job.base.diff_ids)
+    return saved_apart(job, __name__, diff_ids, *mount, used="root", enter=enter)
+
+
+def main(output: str, diff_ids: str, *mount: str) -> int:
+    """Write the raw layer to the path ``output``."""
+    return answer(output, lambda file: _write(file, json.loads(diff_ids), mount))
+
+
+def _write(
+    file: BinaryIO, diff_ids: Sequence[DiffId], mount: Sequence[str]
+) -> tuple[DiffId, Sequence[str]]:
+    from runcommit_core.cachedir import cache_dir
+    from runcommit_core.engine import process
+    from runcommit_core.index.index import BaseIndex
+    from runcommit_core.layer.raw import write_changes
+    from runcommit_core.layer.rootfs import RootChanges
+
+    root = Path(process.output(*mount))
+    with BaseIndex(cache_dir()).tree(diff_ids) as tree:
+        changes = RootChanges(root, tree)
+        return write_changes(changes, file), changes.warnings
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

@@ -1,0 +1,367 @@
+"""How images travel between us and the engine: by the loopback registry, or as archive streams.
+
+The registry comes first; ssh takes it to an engine on another machine.  An engine that cannot use
+it (another machine without ssh, a network namespace of its own, a layer form that it does not
+know) gets archives; which way was taken is logged and told in the metadata.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import stat
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from runcommit_core.engine.turns import in_turn
+from runcommit_core.errors import EngineError, UsageError
+from runcommit_core.interface.progress import Meter, Progress, ignore, metered, metered_stream
+from runcommit_core.registry.served import (
+    claims,
+    private_image,
+    result_image,
+    unpacked_image,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from runcommit_core.interface.access import Access
+    from runcommit_core.interface.place import Place
+    from runcommit_core.interface.values import SavedImage
+    from runcommit_core.oci.model import BaseImage, BaseLayer
+    from runcommit_core.registry.endpoint import Endpoint, Feeder
+    from runcommit_core.registry.served import ServedImage
+    from runcommit_core.tar.digests import DiffId
+
+log = logging.getLogger("runcommit")
+
+
+class Mode(StrEnum):
+    """What ``--transport`` takes."""
+
+    AUTO = "auto"
+    REGISTRY = "registry"
+    ARCHIVE = "archive"
+
+
+def transport_mode(name: str) -> Mode:
+    """The mode of that name; UsageError when there is none."""
+    try:
+        return Mode(name)
+    except ValueError:
+        raise UsageError(f"there is no transport {name!r}; there are {', '.join(Mode)}") from None
+
+
+class Transport:
+    """The ways of one job between us and the engine.
+
+    ``name`` is what the private copy of the base is called in the engine, ``diff_ids`` are its
+    layers, ``config`` is its config.  ``used`` tells how the result travelled.
+    """
+
+    def __init__(
+        self,
+        base: BaseImage,
+        *,
+        job_id: str,
+        mode: Mode,
+        folder: Path,
+        cleanup: contextlib.ExitStack,
+        locate: Callable[[BaseLayer], BaseLayer],
+        feeder: Callable[[BaseLayer], Feeder | None],
+        progress: Progress = ignore,
+        image: ServedImage | None = None,
+    ) -> None:
+        self._base = base
+        self._job_id = job_id
+        self.mode = mode
+        self._folder = folder
+        self._cleanup = cleanup
+        self._locate = locate
+        self._feeder = feeder
+        self._progress = progress
+        self._endpoint: Endpoint | None = None
+        self._image = image or private_image(base)
+        self._is_private = image is None
+        self._place: Place | None = None
+        self._port = 0
+        self.used = ""
+
+    def lead_to(self, place: Place) -> None:
+        """Let images travel to that place: another machine has neither our loopback nor our disk.
+
+        A registry that was asked for is tried all the same.
+        """
+        self._place = place
+        if not place.loopback and not place.ssh and self.mode is Mode.AUTO:
+            log.info("the engine is on another machine (%s): images go as archives", place.address)
+            self.mode = Mode.ARCHIVE
+
+    @property
+    def name(self) -> str:
+        return self._image.name
+
+    @property
+    def config(self) -> bytes:
+        return self._image.config
+
+    @property
+    def diff_ids(self) -> tuple[DiffId, ...]:
+        return self._base.diff_ids
+
+    def tag(self, job_id: str) -> str:
+        """A name to commit under, such that a push of it goes to this job's registry."""
+        if not self._reachable():
+            return f"localhost/runcommit/job:{job_id}"
+        return self._access().reference(job_id)
+
+    def deliver(
+        self, *, pull: Callable[[Access], None], load: Callable[[Iterator[bytes]], None]
+    ) -> None:
+        """Bring the private copy of the base into the engine.
+
+        ``pull`` is given what the engine needs to pull ``access.reference("base")``, ``load`` an
+        archive to stream into the engine, which holds the image under ``name``.
+        """
+        pull, load = in_turn(self.name, pull), in_turn(self.name, load)
+        if self._image.portable and self._reachable():
+            try:
+                self._serve(pull)
+            except EngineError as error:
+                self._give_up("pull from", error)
+            else:
+                return
+        load(metered(self._archive(), Meter(self._progress, "to engine", "archive")))
+
+    def upper(self, find: Callable[[], str], *, enter: Sequence[str] = ()) -> Path | None:
+        """The container's upper directory, where it can serve instead of a commit.
+
+        ``find`` asks the engine for it and may answer with an empty string.  Only the real root
+        on the engine's own machine can read one, or a command after the words ``enter``, which
+        bring it where root and ids are the container's own: give the same to ``save_upper``.  A
+        forced transport rules it out.
+        """
+        from runcommit_core.layer.upper import can_read_uppers
+
+        if not self._is_near() or self.mode is not Mode.AUTO or not (enter or can_read_uppers()):
+            return None
+        folder = find().strip()
+        return Path(folder) if folder.startswith("/") and self._serves(folder, enter) else None
+
+    def _is_near(self) -> bool:
+        """Whether the engine shares this machine's loopback."""
+        return self._place is None or self._place.loopback
+
+    def _serves(self, folder: str, enter: Sequence[str]) -> bool:
+        """Whether the folder is there, and its ids are the container's own.
+
+        Root can read the store of a rootless engine, too, whose root is another user.
+        """
+        try:
+            found = Path(folder).stat()
+        except OSError:
+            return False
+        return stat.S_ISDIR(found.st_mode) and (bool(enter) or found.st_uid == 0)
+
+    def collect_upper(self, upper: Path) -> SavedImage:
+        """What ``save`` returns for an image that is an upper directory."""
+        from runcommit_core.interface.values import SavedImage
+
+        self.used = "upper"
+        return SavedImage(self._image.config, self._base.diff_ids, (), upper)
+
+    def collect(
+        self,
+        tag: str,
+        *,
+        push: Callable[[Access], None],
+        save: Callable[[], contextlib.AbstractContextManager[BinaryIO]],
+    ) -> SavedImage:
+        """Bring an image out of the engine that was committed under ``access.reference(tag)``.
+
+        ``push`` pushes it there, ``save`` opens a docker-archive of it as a stream.
+        """
+        if self._reachable():
+            try:
+                self._ask_us(push)
+            except EngineError as error:
+                self._give_up("push to", error)
+            else:
+                return self._pushed(tag)
+        return self._saved(save)
+
+    def _pushed(self, tag: str) -> SavedImage:
+        from runcommit_core.oci.saved import from_push
+
+        received = self._registry().received
+        self.used = "registry"
+        return _saved_image(from_push(received.manifests, received.blobs, tag, self._base.diff_ids))
+
+    def _saved(self, save: Callable[[], contextlib.AbstractContextManager[BinaryIO]]) -> SavedImage:
+        from runcommit_core.oci.saved import from_archive
+
+        self.used = "archive"
+        try:
+            spooled = from_archive(
+                lambda: self._metered(save),
+                self._folder,
+                known_blobs=claims(self._base),
+                known=self._base.diff_ids,
+            )
+        except EngineError as error:
+            _raise_marker(error)
+            raise
+        return _saved_image(spooled)
+
+    @contextlib.contextmanager
+    def _metered(
+        self, save: Callable[[], contextlib.AbstractContextManager[BinaryIO]]
+    ) -> Iterator[BinaryIO]:
+        with (
+            save() as stream,
+            metered_stream(stream, self._progress, "from engine", "archive") as counted,
+        ):
+            yield counted
+
+    def serving(self, result: BaseImage, *, name: str) -> Transport:
+        """The same ways for another image, which ``deliver`` brings into the engine.
+
+        Where it comes as an archive the engine holds it under ``name``.
+        """
+        other = Transport(
+            result,
+            job_id=self._job_id,
+            mode=self.mode,
+            folder=self._folder,
+            cleanup=self._cleanup,
+            locate=self._locate,
+            feeder=lambda _: None,
+            progress=self._progress,
+            image=result_image(result, name),
+        )
+        if self._place:
+            other.lead_to(self._place)
+        return other
+
+    def _archive(self) -> Iterator[bytes]:
+        from runcommit_core.oci.dockertar import archive_stream
+
+        layers = [self._locate(layer) for layer in self._base.layers]
+        return archive_stream(self._image.config, layers, name=self._image.name)
+
+    def _reachable(self) -> bool:
+        """Whether the registry is to be tried; opens the tunnel that it takes.
+
+        Raises EngineError where there is none and no other way is allowed.
+        """
+        if self.mode is Mode.ARCHIVE:
+            return False
+        try:
+            self._access()
+        except EngineError as error:
+            if self.mode is Mode.REGISTRY:
+                raise
+            log.warning("no tunnel to the engine, using archives instead: %s", _last_word(error))
+            self.mode = Mode.ARCHIVE
+            return False
+        return True
+
+    def _serve(self, pull: Callable[[Access], None]) -> None:
+        """Let the engine pull; once more with layers as they are stored where that fails."""
+        endpoint = self._registry()
+        if self._is_near() and self._is_private:
+            endpoint.serve(unpacked_image(self._image, self._base.layers))
+        try:
+            self._ask_us(pull)
+        except EngineError as error:
+            if endpoint.image is self._image or not endpoint.requests:
+                raise
+            log.info("serving the base's layers as they are stored: %s", _last_word(error))
+            endpoint.serve(self._image)
+            self._ask_us(pull)
+
+    def _ask_us(self, transfer: Callable[[Access], None]) -> None:
+        """Let the engine pull or push.
+
+        Where another machine's loopback was behind a local address, somebody else may answer it.
+        """
+        access, endpoint = self._access(), self._registry()
+        before = endpoint.requests
+        transfer(access)
+        if endpoint.requests == before:
+            raise EngineError(f"at {access.address} the engine found another registry than ours")
+
+    def _access(self) -> Access:
+        endpoint = self._registry()
+        self._port = self._port or self._opened(endpoint.port)
+        return endpoint.access(self._port)
+
+    def _opened(self, port: int) -> int:
+        """The port by which the engine reaches the registry: our own, or a tunnel's far end."""
+        if self._place is None or not self._place.ssh:
+            return port
+        from runcommit_core.engine.tunnel import tunnel
+
+        said = self._folder / f"tunnel-{self._job_id}-{port}.log"
+        return self._cleanup.enter_context(tunnel(self._place.ssh, port, said))
+
+    def _registry(self) -> Endpoint:
+        from runcommit_core.registry.endpoint import Endpoint
+
+        if self._endpoint is None:
+            self._endpoint = self._cleanup.enter_context(
+                Endpoint(
+                    self._folder,
+                    self._image,
+                    job_id=self._job_id,
+                    claimed=claims(self._base),
+                    locate=self._locate,
+                    feeder=self._feeder,
+                    progress=self._progress,
+                )
+            )
+        return self._endpoint
+
+    def _give_up(self, verb: str, error: EngineError) -> None:
+        """Raise what our own side found wrong, or where no other way is allowed; else go on."""
+        endpoint = self._registry()
+        if endpoint.problem:
+            raise endpoint.problem from error
+        _raise_marker(error)
+        if self.mode is Mode.REGISTRY:
+            raise error
+        reached = "failed to" if endpoint.requests else "cannot reach us to"
+        log.warning(
+            "the engine %s %s the loopback registry, using archives instead: %s",
+            reached,
+            verb,
+            _last_word(error),
+        )
+        self.mode = Mode.ARCHIVE
+
+
+def _last_word(error: EngineError) -> str:
+    return str(error).splitlines()[-1].strip(" |")
+
+
+def _raise_marker(error: EngineError) -> None:
+    """Raise what a command did wrong where the engine only says that it cannot read a file."""
+    from runcommit_core.layer.markers import marker_in
+
+    if found := marker_in(error.output):
+        raise found from error
+
+
+def _saved_image(
+    spooled: tuple[bytes, tuple[DiffId, ...], dict[DiffId, Path]],
+) -> SavedImage:
+    from runcommit_core.interface.values import RawLayer, SavedImage
+
+    config, diff_ids, tars = spooled
+    layers = tuple(
+        RawLayer(diff_id, lambda path=path: path.open("rb"))  # type: ignore[misc]
+        for diff_id, path in tars.items()
+    )
+    return SavedImage(config, diff_ids, layers)

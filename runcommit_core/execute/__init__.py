@@ -1,0 +1,1 @@
+"""From a job to its layers: the steps, and what goes around them."""

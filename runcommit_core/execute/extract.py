@@ -1,0 +1,96 @@
+"""The core's ``extract`` step: from what the engine saved to the one canonical layer."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import shutil
+from typing import TYPE_CHECKING
+
+from runcommit_core.errors import BackendContractError
+from runcommit_core.index.layerfile import IndexDamagedError
+from runcommit_core.interface.progress import metered_stream
+from runcommit_core.interface.values import Layer, Layers, RawLayer
+from runcommit_core.layer.canonical import LayerReport, canonicalise
+from runcommit_core.layer.changes import TarChanges
+from runcommit_core.layer.markers import check_markers
+from runcommit_core.layer.upper import UpperChanges
+from runcommit_core.request.layer_options import policy
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from runcommit_core.interface.values import Job, SavedImage
+    from runcommit_core.layer.changes import Changes
+    from runcommit_core.tar.digests import DiffId
+
+
+log = logging.getLogger("runcommit")
+
+
+def extract_layers(job: Job, saved: SavedImage) -> Layers:
+    """Merge the raw new layers into one canonical layer, written to ``job.output``.
+
+    Raises ArchiveError for a raw layer that cannot be, BackendContractError for an image that
+    does not stand on the base.
+    """
+    raw_layers = new_layers(job, saved)
+    if not raw_layers and not saved.upper and not job.layer.always:
+        return Layers()
+    try:
+        report = _write(job, raw_layers, saved.upper)
+    except IndexDamagedError as error:
+        log.warning("%s; reading the base anew", error)
+        report = _write(job, raw_layers, saved.upper)
+    if report.diff_id is None:
+        job.output.unlink()
+        return Layers(warnings=report.warnings)
+    layer = Layer(job.output, report.diff_id, report.size, report)
+    return Layers((layer,), report.warnings)
+
+
+def _write(job: Job, raw_layers: list[RawLayer], upper: Path | None) -> LayerReport:
+    with contextlib.ExitStack() as stack:
+        tree = stack.enter_context(job.tree())
+        tars = [
+            stack.enter_context(TarChanges(raw.open, name=f"the engine's layer {raw.diff_id[:19]}"))
+            for raw in raw_layers
+        ]
+        check_markers(tars, tree)
+        changes: list[Changes] = [*tars]
+        if upper:
+            changes.append(UpperChanges(upper))
+        file = stack.enter_context(job.output.open("wb"))
+        output = stack.enter_context(metered_stream(file, job.progress, "layer", "layer"))
+        return canonicalise(tree, changes, policy(job.layer, tree, changes), output)
+
+
+def new_layers(job: Job, saved: SavedImage) -> list[RawLayer]:
+    """The layers that come after the base's; none where the engine saw no change.
+
+    Raises BackendContractError when the image does not start with the base's layers, or when a
+    new layer's bytes are missing.
+    """
+    count = len(job.base.layers)
+    if saved.diff_ids[:count] != job.base.diff_ids:
+        raise BackendContractError(
+            f"the committed image does not stand on the base {job.base.name}: "
+            f"its layers begin with {', '.join(saved.diff_ids[:count]) or 'nothing'}"
+        )
+    at_hand = {layer.diff_id: layer for layer in saved.layers}
+    return [
+        at_hand.get(diff_id) or _like_the_base(job, diff_id) for diff_id in saved.diff_ids[count:]
+    ]
+
+
+def _like_the_base(job: Job, diff_id: DiffId) -> RawLayer:
+    """A new layer that equals one of the base's: the engine had no reason to send it."""
+    from runcommit_core.oci.regions import open_layer
+
+    like = next((layer for layer in job.base.layers if layer.diff_id == diff_id), None)
+    if like is None:
+        raise BackendContractError(f"the backend saved no bytes for the new layer {diff_id}")
+    path = job.folder / "like-the-base.tar"
+    with open_layer(job.locate(like)) as stream, path.open("wb") as file:
+        shutil.copyfileobj(stream, file, 1 << 20)
+    return RawLayer(diff_id, lambda: path.open("rb"))

@@ -1,0 +1,56 @@
+"""``--verify``: base and layer together must be what the container saw."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from runcommit_core.errors import BackendContractError
+from runcommit_core.interface.values import Layers, SavedImage
+from runcommit_core.plan.making import rebase
+from runcommit_core.plan.stacking import on_top
+from runcommit_core.publish.outputs import extended_config
+
+if TYPE_CHECKING:
+    from runcommit_core.execute.stopwatch import Stopwatch
+    from runcommit_core.interface.hookspecs import Pipeline
+    from runcommit_core.interface.values import Container, Job
+
+SHOWN = 20
+"""How many differences an error lists."""
+
+
+def verify(
+    steps: Pipeline, watch: Stopwatch, job: Job, container: Container, layers: Layers
+) -> None:
+    """Compare the container's root, file by file, with the base and its new layers.
+
+    Raises BackendContractError with the paths that differ.
+    """
+    config = extended_config(job.base.config, layers, job.layer.epoch, "")
+    stacked = rebase(
+        dataclasses.replace(
+            job,
+            id=f"{job.id}-verify",
+            output=job.folder / "differences.tar",
+            layer=dataclasses.replace(job.layer, always=False),
+        ),
+        on_top(job.base, layers, config),
+        locate=job.locate,
+        epoch=job.layer.epoch,
+    )
+    saved = watch.step("root", SavedImage, steps.root, job=stacked, container=container)
+    found = watch.step("verify", Layers, steps.extract, job=stacked, saved=saved)
+    changes = [change for layer in found for change in layer.report.changes]
+    if changes:
+        listed = [f"  {change.action} {change.path.decode(errors='replace')}" for change in changes]
+        more = [f"  and {len(listed) - SHOWN} more"] if len(listed) > SHOWN else []
+        raise BackendContractError(
+            "\n".join(
+                [
+                    "base and layer are not what the container saw; the container has",
+                    *listed[:SHOWN],
+                    *more,
+                ]
+            )
+        )

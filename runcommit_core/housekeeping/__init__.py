@@ -1,0 +1,1 @@
+"""What jobs note about themselves, and taking away what killed ones left."""

@@ -1,0 +1,258 @@
+"""What jobs are there, and what killed ones may have left: one small file per job in the cache.
+
+A job holds an exclusive flock on its record for as long as it lives, which the kernel drops with
+the process however that ends.  It removes the record when all is cleaned up.  So a record that
+can be locked tells of a job that was killed, whose clean-up failed, or whose container was kept.
+The environment's words in it are those that choose an engine; none of them is a secret.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import logging
+import os
+import time
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Self
+
+from runcommit_core.cachedir import cache_dir
+from runcommit_core.engine import process
+from runcommit_core.interface.values import EngineOptions
+from runcommit_core.records import record
+from runcommit_core.staging import mark
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from runcommit_core.interface.values import Job
+
+log = logging.getLogger("runcommit")
+
+SELECTING = (
+    *("HOME", "PATH", "TMPDIR"),
+    *("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_RUNTIME_DIR"),
+    *("DOCKER_API_VERSION", "DOCKER_CERT_PATH", "DOCKER_CONFIG", "DOCKER_CONTEXT", "DOCKER_HOST"),
+    *("DOCKER_TLS_VERIFY", "CONTAINERD_ADDRESS", "CONTAINERD_NAMESPACE", "NERDCTL_TOML"),
+    *("CONTAINER_CONNECTION", "CONTAINER_HOST", "CONTAINER_SSHKEY", "PODMAN_CONNECTIONS_CONF"),
+    *("CONTAINERS_CONF", "CONTAINERS_CONF_OVERRIDE", "CONTAINERS_STORAGE_CONF"),
+    *("STORAGE_DRIVER", "STORAGE_OPTS", "BUILDAH_ISOLATION"),
+)
+"""The variables that choose an engine, or what of it."""
+
+_FORM = 1
+_SUFFIX = ".json"
+
+
+class Record:
+    """The record of a job: on disk from ``begin`` to the end of the block.
+
+    A record that cannot be written is not worth a job: that is logged, and ``prune`` will know
+    nothing of the job.
+    """
+
+    def __init__(self) -> None:
+        self._facts: dict[str, Any] = {}
+        self._path = Path()
+        self._file = -1
+        self._failed_undos = 0
+
+    def __enter__(self) -> Self:
+        self._failed_undos = process.failed_undos()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file < 0:
+            return
+        if self._facts.get("kept") or process.failed_undos() > self._failed_undos:
+            self.note(outputs=[])  # what was staged is gone, and a later job may use its name
+        else:
+            self._path.unlink(missing_ok=True)
+        os.close(self._file)
+        self._file = -1
+
+    def begin(
+        self, job: Job, name: str, backend: str | object, outputs: Iterable[Path | None]
+    ) -> None:
+        """Write down all that it takes to find what this job leaves."""
+        self._facts = {
+            "form": _FORM,
+            "id": job.id,
+            "pid": os.getpid(),
+            "machine": os.uname().nodename,
+            "started": int(time.time()),
+            "backend": f"{name}:" if isinstance(backend, ModuleType) else name,
+            "engine_path": _absolute(job.engine.path),
+            "engine_flags": list(job.engine.flags),
+            "environment": selecting(),
+            "folder": os.fspath(job.folder),
+            "mark": mark(),
+            "outputs": sorted({os.fspath(path.resolve().parent) for path in outputs if path}),
+            "base": "",
+            "kept": False,
+        }
+        self._path = jobs_folder() / f"{job.id}{_SUFFIX}"
+        try:
+            self._file = _locked(self._path, _encoded(self._facts))
+        except OSError as error:
+            log.info("no record of this job for `runcommit prune`: %s", error)
+
+    def on_base(self, name: str) -> None:
+        """Note the private copy that the job is about to use, and that it was used now."""
+        used = used_marker(name)
+        try:
+            used.touch()
+        except FileNotFoundError:
+            used.parent.mkdir(mode=0o700, exist_ok=True)
+            used.touch()
+        self.note(base=name)
+
+    def note(self, **facts: Any) -> None:
+        """Change what the record says."""
+        self._facts |= facts
+        if self._file >= 0:
+            text = _encoded(self._facts)
+            os.pwrite(self._file, text, 0)
+            os.ftruncate(self._file, len(text))
+
+
+@record
+class Known:
+    """A record as it was found; ``living`` while its job runs."""
+
+    path: Path
+    living: bool
+    id: str
+    machine: str
+    backend: str
+    engine: EngineOptions
+    environment: Mapping[str, str]
+    folder: Path
+    mark: str
+    outputs: tuple[Path, ...]
+    base: str
+    kept: bool
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether the job ran on another machine that shares this cache folder."""
+        return self.machine != os.uname().nodename
+
+
+@contextlib.contextmanager
+def known_jobs() -> Iterator[list[Known]]:
+    """All records, oldest first; those of jobs that are no more stay locked within the block."""
+    with contextlib.ExitStack() as locks:
+        paths = sorted(jobs_folder().glob(f"*{_SUFFIX}"), key=_written)
+        yield [found for path in paths if (found := _known(path, locks))]
+
+
+def selecting(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The words of the environment that choose an engine."""
+    return {name: environment[name] for name in SELECTING if name in environment}
+
+
+@contextlib.contextmanager
+def environment_of(job: Known) -> Iterator[None]:
+    """Let the engine be chosen as the job had it."""
+    before = selecting()
+    try:
+        _select(job.environment)
+        yield
+    finally:
+        _select(before)
+
+
+def jobs_folder() -> Path:
+    """Where the records are."""
+    folder = cache_dir() / "jobs"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return folder
+
+
+def used_marker(base: str) -> Path:
+    """The file whose time says when a job used this private copy last; see :mod:`.copies`."""
+    return cache_dir() / "bases" / base.rpartition(":")[2]
+
+
+def _select(chosen: Mapping[str, str]) -> None:
+    for name in SELECTING:
+        os.environ.pop(name, None)
+    os.environ.update(chosen)
+
+
+def _locked(path: Path, text: bytes) -> int:
+    """Make the file such that nobody ever sees it unlocked."""
+    beside = path.with_suffix(".new")
+    file = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.write(file, text)
+        beside.rename(path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        os.close(file)
+        raise
+    return file
+
+
+def _known(path: Path, locks: contextlib.ExitStack) -> Known | None:
+    """The record at ``path``; None when its job has removed it meanwhile."""
+    try:
+        file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    locks.callback(os.close, file)
+    living = not _lock(file)
+    if not living and not path.exists():
+        return None
+    facts = _decoded(os.pread(file, 1 << 20, 0)) or {"id": path.stem, "form": None}
+    return Known(
+        path=path,
+        living=living,
+        id=facts["id"],
+        machine=facts.get("machine", ""),
+        backend=facts.get("backend", ""),
+        engine=EngineOptions(
+            path=facts.get("engine_path"), flags=tuple(facts.get("engine_flags", ()))
+        ),
+        environment=facts.get("environment", {}),
+        folder=Path(facts.get("folder", "")),
+        mark=facts.get("mark", ""),
+        outputs=tuple(map(Path, facts.get("outputs", ()))),
+        base=facts.get("base", ""),
+        kept=facts.get("kept", False),
+    )
+
+
+def _lock(file: int) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _written(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
+def _encoded(facts: Mapping[str, Any]) -> bytes:
+    return json.dumps(facts).encode()
+
+
+def _decoded(text: bytes) -> dict[str, Any] | None:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) and found.get("form") == _FORM else None
+
+
+def _absolute(program: str | None) -> str | None:
+    return os.path.abspath(program) if program and "/" in program else program  # noqa: PTH100

@@ -1,0 +1,285 @@
+"""``runcommit prune``: take away what jobs left that could not do it themselves.
+
+A killed job leaves a container, images, engine processes that go on without it, its private
+folder and half outputs beside their places.  Its record (:mod:`runcommit_core.housekeeping.ledger`)
+leads to all of them.  Nothing else is looked at, so nothing of a living job, of another user or
+of another program is ever touched.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import logging
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runcommit_core.cachedir import cache_dir
+from runcommit_core.engine import process
+from runcommit_core.errors import EngineError, RuncommitError, UnknownBackendError
+from runcommit_core.housekeeping import ledger
+from runcommit_core.housekeeping.orphans import orphans
+from runcommit_core.interface.values import EngineOptions, Leftover
+from runcommit_core.plugins.backends import describe, find_backend, installed, pipeline, provides
+from runcommit_core.records import record
+from runcommit_core.staging import PREFIX
+from runcommit_core.surroundings.memory import folders_in_memory
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from runcommit_core.housekeeping.ledger import Known
+    from runcommit_core.interface.hookspecs import Pipeline
+
+log = logging.getLogger("runcommit")
+
+STALE_SECONDS = 3600.0
+"""How long an unfinished file of the cache must not have been written to, to be abandoned."""
+
+
+@record
+class Found:
+    """A thing to remove: where it is (a backend's name, or empty), and whose it was."""
+
+    thing: Leftover
+    backend: str = ""
+    job: str = ""
+    kept: bool = False
+
+
+@record(kw_only=True)
+class Choice:
+    """What to prune besides the leftovers of killed jobs.
+
+    ``kept``: containers that ``--keep-on-failure`` kept.  ``bases``: private copies of bases that
+    this user's jobs used, if not within the last ``older_than`` seconds; with ``strangers`` those
+    that no job is known to have used, too.  ``results``: the cache of results and indexes.
+    """
+
+    kept: bool = False
+    bases: bool = False
+    older_than: float = 0.0
+    strangers: bool = False
+    results: bool = False
+
+
+class Prune:
+    """One call of ``runcommit prune``: ``found`` yields what there is, removed if ``remove`` does.
+
+    ``problems`` tells, at the end, what could not be looked at or removed.
+    """
+
+    def __init__(self, choice: Choice, remove: Callable[[Leftover], object]) -> None:
+        self.problems: list[str] = []
+        self._choice = choice
+        self._remove = remove
+
+    def found(self, engines: Sequence[tuple[str, EngineOptions]]) -> Iterator[Found]:
+        """Things one by one, each after its removal; ``engines`` are searched for bases."""
+        with ledger.known_jobs() as jobs:
+            for job in jobs:
+                if job.living:
+                    log.info("job %s is running: left alone", job.id)
+                elif job.elsewhere:
+                    log.info("job %s ran on another machine (%s): left alone", job.id, job.machine)
+                else:
+                    yield from self._of_job(job)
+            if self._choice.bases:
+                used = {job.base for job in jobs if job.living}
+                for name, engine in engines:
+                    yield from self._bases(name, engine, used)
+        yield from self._all_removed(_stale_files(), Found)
+        if self._choice.results:
+            yield from self._all_removed(_cached(), Found)
+
+    def _of_job(self, job: Known) -> Iterator[Found]:
+        problems = len(self.problems)
+        found = functools.partial(Found, job=job.id, kept=job.kept)
+        if job.kept and not self._choice.kept:
+            with contextlib.suppress(RuncommitError), ledger.environment_of(job):
+                yield from (found(thing, job.backend) for thing in _in_engine(job))
+            return
+        # listed before the engine removes a container, which ends the processes that wait for it
+        here = list(_on_this_machine(job))
+        with ledger.environment_of(job):
+            try:
+                things = _in_engine(job)
+            except RuncommitError as error:
+                self.problems.append(f"job {job.id}: {error}")
+                things = []
+            yield from self._all_removed(things, functools.partial(found, backend=job.backend))
+        yield from self._all_removed(here, found)
+        if len(self.problems) == problems:
+            with contextlib.suppress(RuncommitError):
+                self._remove(_file("record", job.path))
+
+    def _bases(self, name: str, engine: EngineOptions, used: set[str]) -> Iterator[Found]:
+        steps = _steps(name)
+        if not provides(steps, "base_copies"):
+            return
+        try:
+            copies = steps.base_copies(engine=engine)
+        except EngineError as error:
+            self.problems.append(f"{name}: {error}")
+            return
+        by_age = sorted((_last_use(copy.name), copy.name, copy) for copy in copies)
+        chosen = [copy for used_at, _, copy in by_age if self._may_go(copy, used_at, used)]
+        yield from self._all_removed(chosen, functools.partial(Found, backend=name))
+
+    def _may_go(self, copy: Leftover, used_at: float, used: set[str]) -> bool:
+        if copy.name in used:
+            log.info("%s is in use: left alone", copy.name)
+            return False
+        if not used_at and not self._choice.strangers:
+            log.info("%s was used by no job that is known here: left alone", copy.name)
+            return False
+        return time.time() - used_at >= self._choice.older_than
+
+    def _all_removed(
+        self, things: Iterable[Leftover], found: Callable[[Leftover], Found]
+    ) -> Iterator[Found]:
+        for thing in things:
+            try:
+                self._remove(thing)
+            except (RuncommitError, OSError) as error:
+                self.problems.append(f"{thing.kind} {thing.name}: {error}")
+            else:
+                yield found(thing)
+
+
+def remove(thing: Leftover) -> None:
+    """Do remove a thing, as opposed to a dry run."""
+    thing.remove()
+
+
+def look(_thing: Leftover) -> None:
+    """Leave a thing where it is: a dry run."""
+
+
+def usable_engines(engine: EngineOptions) -> list[tuple[str, EngineOptions]]:
+    """The installed backends whose engines answer."""
+    return [(item.name, engine) for item in installed() if not describe(item.name, engine).problem]
+
+
+def occupied(name: str, engine: EngineOptions) -> tuple[int, int | None] | None:
+    """How many private copies of bases an engine holds, and their bytes as far as it tells.
+
+    None for a backend that cannot tell.
+    """
+    steps = _steps(name)
+    if not provides(steps, "base_copies"):
+        return None
+    copies = steps.base_copies(engine=engine)
+    sizes = [copy.size for copy in copies if copy.size is not None]
+    return len(copies), sum(sizes) if len(sizes) == len(copies) else None
+
+
+def _steps(name: str) -> Pipeline:
+    return pipeline(find_backend(name), name)
+
+
+def _in_engine(job: Known) -> Sequence[Leftover]:
+    """What the backend finds in the engine of the job.
+
+    Raises EngineError when the engine cannot be asked, UnknownBackendError without the backend.
+    """
+    try:
+        steps = _steps(job.backend)
+    except UnknownBackendError as error:
+        raise UnknownBackendError(
+            f"its backend {job.backend!r} cannot be found to look into the engine ({error})",
+            tip=f"install it, or clean the engine yourself and remove {job.path}",
+        ) from error
+    if provides(steps, "leftovers"):
+        return steps.leftovers(engine=job.engine, ids=(job.id,))
+    log.info("backend %s cannot tell what its jobs left in the engine", job.backend)
+    return ()
+
+
+def _on_this_machine(job: Known) -> Iterator[Leftover]:
+    for orphan in orphans(job.id):
+        yield Leftover(kind="process", name=f"{orphan.pid} ({orphan.command})", remove=orphan.end)
+    if job.folder.is_absolute():
+        for place in _mounts_below(job.folder):
+            unmount = functools.partial(_unmount, place)
+            yield Leftover(kind="mount", name=os.fspath(place), remove=unmount)
+        for path in (*folders_in_memory(job.folder, job.environment), job.folder):
+            if path.is_dir():
+                yield _file("folder", path)
+    for folder in job.outputs if job.mark else ():
+        for path in sorted(folder.glob(f"{PREFIX}{job.mark}-*")):
+            yield _file("output", path)
+
+
+def _file(kind: str, path: Path) -> Leftover:
+    if path.is_dir():
+        remove_it: Callable[[], object] = functools.partial(_remove_folder, path)
+    else:
+        remove_it = functools.partial(path.unlink, missing_ok=True)
+    return Leftover(kind=kind, name=os.fspath(path), size=_size(path), remove=remove_it)
+
+
+def _remove_folder(folder: Path) -> None:
+    """Remove a folder, unless something is mounted in it that would be emptied as well."""
+    if mounted := _mounts_below(folder):
+        raise OSError(f"{mounted[0]} is still mounted")
+    shutil.rmtree(folder)
+
+
+def _unmount(place: Path) -> None:
+    if place in _mounts_below(place):
+        process.output("umount", os.fspath(place))
+
+
+def _mounts_below(folder: Path) -> list[Path]:
+    """What is mounted in a folder, the inner mounts first."""
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    places = (Path(line.split()[4].encode().decode("unicode_escape")) for line in lines)
+    return [place for place in reversed(list(places)) if place.is_relative_to(folder)]
+
+
+def _stale_files() -> Iterator[Leftover]:
+    """Files of the cache that somebody began to write long ago and never finished."""
+    cache = cache_dir()
+    horizon = time.time() - STALE_SECONDS
+    for pattern in ("index/*/*.tmp*", "engine-configs/*.[0-9]*", "jobs/*.new", "bases/*.*"):
+        for path in sorted(cache.glob(pattern)):
+            with contextlib.suppress(FileNotFoundError):
+                if path.stat().st_mtime < horizon:
+                    yield _file("file", path)
+
+
+def _cached() -> Iterator[Leftover]:
+    """The cache of results and of indexes; jobs that run do without what goes."""
+    from runcommit_core.cache import listing
+
+    for item in listing.cache_contents().items:
+        yield Leftover(
+            kind=item.kind,
+            name=os.fspath(item.kept.path),
+            size=item.kept.size,
+            remove=functools.partial(listing.remove, [item]),
+        )
+
+
+def _last_use(base: str) -> float:
+    """When a job of ours used this private copy last; 0 when none is known to have."""
+    try:
+        return ledger.used_marker(base).stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
+def _size(path: Path) -> int:
+    """The bytes of a file, or of all files of a folder."""
+    if not path.is_dir():
+        return path.lstat().st_size
+    total = 0
+    for folder, _, names in os.walk(path):
+        for name in names:
+            with contextlib.suppress(OSError):
+                total += os.lstat(f"{folder}/{name}").st_size
+    return total

@@ -1,0 +1,1 @@
+"""What a base holds: its files, layer by layer, kept in the cache."""

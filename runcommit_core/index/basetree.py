@@ -1,0 +1,168 @@
+"""The merged view of the base's layers, by look-up.
+
+A path is looked up in the layers that list its parent only, and what is known of a directory
+stays known, so a look-up costs the same on a base of one file and on one of a million.
+
+The rules are those of the OCI image-spec, layer.md: a directory on a directory replaces the
+attributes and keeps the children, everything else replaces all that was there.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Self
+
+from runcommit_core.errors import ArchiveError
+from runcommit_core.index.layerfile import IMPLIED, OPAQUE, WHITEOUT, LayerFile, key_of
+from runcommit_core.index.node import IMPLIED_DIRECTORY, Node, unpack
+from runcommit_core.tar.reader import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from runcommit_core.tar.digests import DiffId
+
+_Layers = tuple[int, ...]
+_DIRECTORY, _HARDLINK = Kind.DIRECTORY, Kind.HARDLINK
+
+
+class BaseTree:
+    """What a base has at a path, after all its layers; close it, or use it as a context.
+
+    For one thread.  Any look-up raises IndexDamagedError if a layer's index proves damaged.
+    """
+
+    def __init__(self, layers: Sequence[tuple[DiffId, Path]]) -> None:
+        """Open the index files of the layers, lowest first."""
+        self._names = tuple(diff_id for diff_id, _ in layers)
+        with ExitStack() as stack:
+            self._files = tuple(
+                stack.enter_context(LayerFile(path, diff_id)) for diff_id, path in layers
+            )
+            self._stack = stack.pop_all()
+        self._views = {len(layers): _View(self._files)}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the index files."""
+        self._stack.close()
+
+    def get(self, path: bytes) -> Node | None:
+        """Look a path up; the root is a directory like any other."""
+        found = self._get(path, len(self._files))
+        return found[0] if found else None
+
+    def origin(self, path: bytes) -> tuple[int, bytes] | None:
+        """Tell which layer (0 is the lowest) has the content at a path, and under which name.
+
+        Names of one file have one origin.
+        """
+        found = self._get(path, len(self._files))
+        return (found[1], found[0].group or path) if found else None
+
+    def children(self, path: bytes) -> list[bytes]:
+        """List the names in a directory, in byte order; empty for everything else.
+
+        The cost is that of its children, in every layer that lists the directory.
+        """
+        view = self._views[len(self._files)]
+        key = key_of(path)
+        names = {
+            name for layer in view.layers_of(path) for name in self._files[layer].children(key)
+        }
+        prefix = path + b"/" if path else b""
+        return [name for name in sorted(names) if self.get(prefix + name) is not None]
+
+    def _get(self, path: bytes, height: int) -> tuple[Node, int] | None:
+        view = self._views.get(height)
+        if view is None:
+            view = self._views[height] = _View(self._files[:height])
+        found = view.get(path)
+        if found is None or found[0].kind is not _HARDLINK:
+            return found
+        node, layer = found
+        linked = self._get(node.link, layer)
+        if linked is None or linked[0].kind is _DIRECTORY:
+            raise ArchiveError(
+                f"layer {self._names[layer]}: {path!r} is a hardlink to {node.link!r},"
+                " which is no file in this layer or below"
+            )
+        target, origin = linked
+        return target._replace(group=target.group or node.link), origin
+
+
+class _View:
+    """The lowest layers of a base, merged; hardlinks to lower layers are left unresolved."""
+
+    def __init__(self, files: tuple[LayerFile, ...]) -> None:
+        self._files = files
+        _, layers = self._merge(b"", tuple(reversed(range(len(files)))))
+        # Directories only: files are rarely looked up twice.
+        self._nodes: dict[bytes, tuple[Node, int]] = {b"": (IMPLIED_DIRECTORY, 0)}
+        self._layers: dict[bytes, _Layers] = {b"": layers}
+
+    def get(self, path: bytes) -> tuple[Node, int] | None:
+        """Look a path up: what is there, and the layer that says so."""
+        known = self._nodes.get(path)
+        if known is not None:
+            return known
+        layers = self.layers_of(path.rpartition(b"/")[0])
+        if not layers:
+            return None
+        return self._look_up(path, layers)[0]
+
+    def layers_of(self, directory: bytes) -> _Layers:
+        """List the layers whose children of the directory count, topmost first."""
+        layers = self._layers.get(directory)
+        if layers is None:
+            layers = self._layers[directory] = self._walk_to(directory)
+        return layers
+
+    def _walk_to(self, directory: bytes) -> _Layers:
+        layers = self._layers[b""]
+        end = 0
+        while layers and end >= 0:
+            end = directory.find(b"/", end + 1)
+            path = directory if end < 0 else directory[:end]
+            known = self._layers.get(path)
+            layers = self._look_up(path, layers)[1] if known is None else known
+        return layers
+
+    def _look_up(self, path: bytes, layers: _Layers) -> tuple[tuple[Node, int] | None, _Layers]:
+        found, below = self._merge(key_of(path), layers)
+        if below and found is not None:
+            self._nodes[path] = found
+            self._layers[path] = below
+        return found, below
+
+    def _merge(self, key: bytes, layers: _Layers) -> tuple[tuple[Node, int] | None, _Layers]:
+        """Merge what the layers say of one path, topmost first."""
+        node: Node | None = None
+        below: list[int] = []
+        visible = True
+        for layer in layers:
+            row = self._files[layer].find(key)
+            if row is None:
+                continue
+            if row.packed:
+                found = unpack(row.packed)
+                if found.kind is not _DIRECTORY:
+                    if below:
+                        break
+                    return (found, layer), ()
+                node = node or found
+            if visible and (row.packed or row.flags & IMPLIED):
+                below.append(layer)
+            if row.flags & WHITEOUT or (row.flags & OPAQUE and node):
+                break
+            # An opaque directory without an entry has its attributes from below, nothing else.
+            visible = visible and not row.flags & OPAQUE
+        if not below:
+            return None, ()
+        return (node or IMPLIED_DIRECTORY, below[0]), tuple(below)

@@ -1,0 +1,1 @@
+"""From a request to one job: its base, its backend, its place."""

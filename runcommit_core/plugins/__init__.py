@@ -1,0 +1,1 @@
+"""Finding backends and plugins, and putting a pipeline together."""

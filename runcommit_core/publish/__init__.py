@@ -1,0 +1,1 @@
+"""From layers to what is made of them: files, images, reports."""

@@ -1,0 +1,1 @@
+"""Reading tars strictly, and writing them canonically."""
