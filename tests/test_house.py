@@ -101,6 +101,17 @@ def test_only_one_module_starts_processes():
     assert starts == {"runcommit_core/engine/process.py"}
 
 
+def test_only_what_isolates_it_starts_python():
+    """Elsewhere, code of the current folder or of PYTHONPATH would run; a bench is its author's."""
+    names = {
+        str(path)
+        for path, tree in sources(*PACKAGES)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and node.attr == "executable"
+    }
+    assert names == {"runcommit_core/engine/apart.py", "runcommit_core/testing/bench.py"}
+
+
 def test_core_knows_no_backend():
     backends = {package.name for package in PACKAGES} - {"runcommit_core"}
     found = [

@@ -139,7 +139,7 @@ def test_an_overlay_of_a_user_namespace_is_read_there(
     overlay: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    program = ("-m", "runcommit_core.engine.saveupper", "raw.tar", "upper")
+    program = ("-c", "from runcommit_core.engine.saveupper import main; main('raw.tar', 'upper')")
     enter = ("unshare", "--map-root-user", "--mount", "sh", "-ec", IN_A_NAMESPACE, "sh")
     done = subprocess.run([*enter, sys.executable, *program], capture_output=True, check=True)
     with TarChanges(lambda: Path("raw.tar").open("rb"), name="raw") as found:

@@ -22,11 +22,20 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("runcommit")
 
+_ALONE = """\
+import sys; from importlib import import_module, machinery, util; \
+spec = machinery.PathFinder.find_spec("runcommit_core", [sys.argv[1]]); \
+package = sys.modules[spec.name] = util.module_from_spec(spec); \
+spec.loader.exec_module(package); \
+sys.exit(import_module(sys.argv[2]).main(*sys.argv[3:]))"""
+"""Calls ``main`` of a module of ours, with the package from where it is told: no folder of it,
+nor any other, is searched for anything else."""
+
 
 def saved_apart(
     job: Job, module: str, *words: str, used: str, enter: Sequence[str] = ()
 ) -> SavedImage:
-    """What ``save`` returns for the raw layer that ``module``, run as a program, writes.
+    """What ``save`` returns for the raw layer that ``main`` of ``module`` writes.
 
     It is given the path to write to and ``words``, and ends with
     :func:`runcommit_core.engine.answer.answer`.  ``enter`` are the words before a command that
@@ -39,10 +48,7 @@ def saved_apart(
     from runcommit_core.tar.digests import DiffId
 
     path = job.folder / f"apart-{job.id}.tar"
-    completed = process.attempt(
-        *(*enter, sys.executable, "-m", module, os.fspath(path), *words),
-        env={**process.environment(), "PYTHONPATH": os.pathsep.join(sys.path)},
-    )
+    completed = process.attempt(*enter, *_isolated(module), os.fspath(path), *words)
     if completed.returncode == ArchiveError.exit_code:
         said = json.loads(completed.output)
         raise ArchiveError(said["error"], tip=said["tip"])
@@ -53,3 +59,17 @@ def saved_apart(
     diff_id = DiffId(said["diff_id"])
     raw = RawLayer(diff_id, lambda: path.open("rb"))
     return SavedImage(job.transport.config, (*job.base.diff_ids, diff_id), (raw,))
+
+
+def _isolated(module: str) -> tuple[str, ...]:
+    """All words that run a module of ours with it and Python's own library alone.
+
+    Not the current folder nor PYTHONPATH, where anybody may have put a ``json.py``, and no ``site``
+    with what is installed.
+    """
+    import runcommit_core
+
+    options = ["-I", "-S", *(["-B"] if sys.dont_write_bytecode else [])]
+    options += ["-X", "utf8"] if sys.flags.utf8_mode else []
+    package = os.path.abspath(runcommit_core.__path__[0])  # noqa: PTH100 - links stay as they are
+    return (sys.executable, *options, "-c", _ALONE, os.path.dirname(package), module)  # noqa: PTH120

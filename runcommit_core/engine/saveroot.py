@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -49,7 +48,3 @@ def _write(
     with BaseIndex(cache_dir()).tree(diff_ids) as tree:
         changes = RootChanges(root, tree)
         return write_changes(changes, file), changes.warnings
-
-
-if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))

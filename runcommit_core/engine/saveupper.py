@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -41,7 +40,3 @@ def _write(file: BinaryIO, upper: Path) -> tuple[DiffId, Sequence[str]]:
 
     changes = UpperChanges(upper, own_prefix())
     return write_changes(changes, file), changes.warnings
-
-
-if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
