@@ -470,3 +470,9 @@ def test_a_push_with_too_few_layers(pushed: Pushed):
 def test_pushed_bytes_are_verified(pushed: Pushed):
     pushed.image(COMMITTED.config, [*KNOWN, pushed.blob(NEWER)], "tag")
     push_refused(pushed, images.digest(NEWER))
+
+
+def test_a_config_without_end_is_not_read(pushed: Pushed):
+    pushed.image(b" " * (20 << 20) + COMMITTED.config, list(COMMITTED.diff_ids), "tag")
+    with pytest.raises(ArchiveError, match="config of more than"):
+        from_push(pushed.manifests, pushed.blobs, "tag", KNOWN)

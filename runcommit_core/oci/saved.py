@@ -44,7 +44,7 @@ def from_push(
     """The image that was pushed under ``tag``; ``known`` are diff_ids that need no bytes."""
     try:
         manifest = _pushed_manifest(manifests, tag)
-        config = blobs[manifest["config"]["digest"]].read_bytes()
+        config = _pushed_config(blobs[manifest["config"]["digest"]])
         digests = [layer["digest"] for layer in manifest["layers"]]
     except KeyError as error:
         raise ArchiveError(f"the engine pushed an image without {error}") from None
@@ -61,6 +61,14 @@ def from_push(
         if diff_id not in known and digest in blobs
     }
     return config, diff_ids, {diff_id: plain(path, diff_id) for diff_id, path in new.items()}
+
+
+def _pushed_config(path: Path) -> bytes:
+    with path.open("rb") as file:
+        config = file.read(_JSON_LIMIT + 1)
+    if len(config) > _JSON_LIMIT:
+        raise ArchiveError(f"the engine pushed a config of more than {_JSON_LIMIT} bytes")
+    return config
 
 
 def from_archive(

@@ -11,15 +11,17 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import errno
 import json
+import logging
 import secrets
 import socket
-import socketserver
 import threading
 from typing import TYPE_CHECKING, Protocol, Self
 
 from runcommit_core.interface.access import Access
 from runcommit_core.interface.progress import Progress, ignore
+from runcommit_core.registry.connections import Connection, Connections
 from runcommit_core.registry.handler import Handler
 from runcommit_core.registry.received import Received
 
@@ -42,15 +44,15 @@ class Feeder(Protocol):
     def abort(self) -> None: ...
 
 
-Request = socket.socket | tuple[bytes, socket.socket]
+log = logging.getLogger("runcommit.registry")
+
+_BACKLOG = 1024
+_RUN_OUT = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
-class Endpoint(socketserver.ThreadingTCPServer):
+class Endpoint:
     """The server; a context manager that listens from ``__enter__`` to ``__exit__``."""
 
-    daemon_threads = True
-    block_on_close = False
-    request_queue_size = 64
     problem: ArchiveError | OSError | None
 
     def __init__(
@@ -64,7 +66,8 @@ class Endpoint(socketserver.ThreadingTCPServer):
         locate: Callable[[BaseLayer], BaseLayer],
         progress: Progress = ignore,
     ) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
+        self.socket = socket.create_server(("127.0.0.1", 0), backlog=_BACKLOG)
+        self.port = int(self.socket.getsockname()[1])
         self.serve(image)
         self._claimed = claimed
         self.feeder = feeder
@@ -77,34 +80,21 @@ class Endpoint(socketserver.ThreadingTCPServer):
         self._user, self._password = "runcommit", secrets.token_urlsafe(24)
         token = base64.b64encode(f"{self._user}:{self._password}".encode()).decode()
         self.authorization = f"Basic {token}"
-        self._connections: set[socket.socket] = set()
+        self.connections = Connections()
         self._lock = threading.Lock()
-        self._thread = threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True)
+        self._thread = threading.Thread(target=self._listen, daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stop()
-        with self._lock:
-            for connection in self._connections:
-                # close() alone would wait for the handler, which waits for the engine
-                with contextlib.suppress(OSError):
-                    connection.shutdown(socket.SHUT_RDWR)
-        self.server_close()
-
-    def _stop(self) -> None:
-        """Stop listening at once: a connection wakes the loop that else looks up now and then."""
-        stopping = threading.Thread(target=self.shutdown)
-        stopping.start()
+        self.connections.close()
         with contextlib.suppress(OSError):
+            # wakes the thread, which waits for somebody to come
             socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-        stopping.join()
-
-    @property
-    def port(self) -> int:
-        return int(self.server_address[1])
+        self._thread.join()
+        self.socket.close()
 
     @property
     def address(self) -> str:
@@ -135,17 +125,43 @@ class Endpoint(socketserver.ThreadingTCPServer):
         served = {digest: layer.size for digest, layer in self.image.layers.items()}
         return {**self._claimed, **served}
 
-    def process_request(self, request: Request, client_address: object) -> None:
-        if isinstance(request, socket.socket):
-            with self._lock:
-                self._connections.add(request)
-        super().process_request(request, client_address)
+    def count_request(self) -> None:
+        """Note that the engine found us."""
+        with self._lock:
+            self.requests += 1
 
-    def shutdown_request(self, request: Request) -> None:
-        if isinstance(request, socket.socket):
-            with self._lock:
-                self._connections.discard(request)
-        super().shutdown_request(request)
+    def accept(self) -> socket.socket:
+        """The next connection, when it comes."""
+        return self.socket.accept()[0]
 
-    def handle_error(self, request: object, client_address: object) -> None:
-        """Engines drop connections as they like; what matters is noted in ``problem``."""
+    def _listen(self) -> None:
+        while self.connections.make_room():
+            try:
+                accepted = self.accept()
+            except OSError as error:
+                if error.errno in _RUN_OUT:
+                    self.connections.drop_stranger()
+                continue
+            self._converse(Connection(accepted))
+
+    def _converse(self, connection: Connection) -> None:
+        """Answer a connection in a thread of its own."""
+        self.connections.enter(connection)
+        try:
+            threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
+        except RuntimeError:  # there can be no more threads
+            self._end(connection)
+
+    def _answer(self, connection: Connection) -> None:
+        try:
+            Handler(self, connection).run()
+        except Exception as error:  # noqa: BLE001
+            # engines drop connections as they like; what matters is noted in ``problem``
+            log.debug("a connection ended: %r", error)
+        finally:
+            self._end(connection)
+
+    def _end(self, connection: Connection) -> None:
+        connection.drop()
+        connection.socket.close()
+        self.connections.leave(connection)
