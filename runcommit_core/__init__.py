@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from runcommit_core.interface.access import Access
     from runcommit_core.interface.findings import Finding, space_finding, version_finding
     from runcommit_core.interface.hookspecs import Backend, hookimpl
+    from runcommit_core.interface.job import Job
     from runcommit_core.interface.place import Place, place_at
     from runcommit_core.interface.values import (
         Container,
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
         EngineOptions,
         Entry,
         Image,
-        Job,
         Lack,
         Layer,
         Layers,
@@ -82,13 +82,13 @@ _HOMES = {
     "interface.hookspecs": ("Backend", "hookimpl"),
     "engine.saveroot": ("save_root",),
     "engine.saveupper": ("save_upper",),
+    "interface.job": ("Job",),
     "interface.values": (
         "Container",
         "EngineInfo",
         "EngineOptions",
         "Entry",
         "Image",
-        "Job",
         "Lack",
         "Layer",
         "Layers",

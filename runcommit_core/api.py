@@ -18,7 +18,6 @@ from runcommit_core.errors import CommandError
 from runcommit_core.execute.failed import help_on_failure
 from runcommit_core.execute.stopwatch import Stopwatch
 from runcommit_core.housekeeping.ledger import Record
-from runcommit_core.interface.place import placed
 from runcommit_core.interface.progress import (
     CommandsStarted,
     JobFinished,
@@ -31,7 +30,6 @@ from runcommit_core.interface.values import (
     Container,
     EngineOptions,
     Image,
-    Job,
     Layers,
     Result,
     SavedImage,
@@ -44,6 +42,7 @@ from runcommit_core.oci.imageplace import image_format as output_format
 from runcommit_core.plan.choice import Choice
 from runcommit_core.plan.engine_base import open_engine_base
 from runcommit_core.plan.making import located, new_job, private_folder, rebase, to_stderr
+from runcommit_core.plan.placing import placed
 from runcommit_core.plugins.capabilities import refuse, refuse_run
 from runcommit_core.plugins.chosen import check_result, chosen_plugins
 from runcommit_core.publish.finish import Wanted, check_base, check_wanted, finish
@@ -60,6 +59,7 @@ if TYPE_CHECKING:
     from runcommit_core.files.output import Opened
     from runcommit_core.files.request import Extraction
     from runcommit_core.interface.hookspecs import Pipeline
+    from runcommit_core.interface.job import Job
     from runcommit_core.oci.model import BaseImage
     from runcommit_core.plan.making import Locate
     from runcommit_core.staging import Staging

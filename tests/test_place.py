@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from runcommit_core import EngineError, EngineOptions, Place, UsageError, place_at
-from runcommit_core.engine.transport import Mode, Transport
+from runcommit_core.engine.transport import Transport
 from runcommit_core.engine.tunnel import tunnel, tunnel_command
 from runcommit_core.housekeeping.orphans import orphans
+from runcommit_core.interface.ways import Mode
 from runcommit_core.plan.making import located, scratch_image
 from runcommit_docker.address import place_of as dockers_place
 from runcommit_podman.address import place_of as podmans_place

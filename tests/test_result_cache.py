@@ -27,7 +27,8 @@ from runcommit_core.cache import key as keys
 from runcommit_core.cache.inputs import tree_digest
 from runcommit_core.cache.store import DirectoryStore
 from runcommit_core.cli.commands import cli
-from runcommit_core.interface.values import EngineOptions, Job, LayerOptions, Mount, RunOptions
+from runcommit_core.interface.job import Job
+from runcommit_core.interface.values import EngineOptions, LayerOptions, Mount, RunOptions
 from runcommit_core.publish.report import metadata
 from tests import canned, images
 from tests.tars import diff_id

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
     from runcommit_core.cache.shared import Mode
     from runcommit_core.cache.steps import CachedSteps, Outcome, RunSteps
-    from runcommit_core.interface.values import EngineInfo, Job, Layers
+    from runcommit_core.interface.job import Job
+    from runcommit_core.interface.values import EngineInfo, Layers
     from runcommit_core.plan.choice import Choice
     from runcommit_core.plugins.loading import Plugin
     from runcommit_core.request.commands import Commands

@@ -17,7 +17,8 @@ from runcommit_core.cache.inputs import tree_digest
 from runcommit_core.version import FORM
 
 if TYPE_CHECKING:
-    from runcommit_core.interface.values import Job, Mount
+    from runcommit_core.interface.job import Job
+    from runcommit_core.interface.values import Mount
 
 KEY_VERSION: Final = 2
 """Changes with whatever is below, so that old results are not found."""

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
     from runcommit_core.cache.entry import Entry
     from runcommit_core.cache.store import Store, Stored
-    from runcommit_core.interface.values import Job, Layers
+    from runcommit_core.interface.job import Job
+    from runcommit_core.interface.values import Layers
     from runcommit_core.request.commands import Commands
 
 log = logging.getLogger("runcommit")

@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runcommit_core.engine import process
@@ -18,7 +19,8 @@ from runcommit_core.errors import ArchiveError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from runcommit_core.interface.values import Job, SavedImage
+    from runcommit_core.interface.job import Job
+    from runcommit_core.interface.values import SavedImage
 
 log = logging.getLogger("runcommit")
 
@@ -67,9 +69,7 @@ def _isolated(module: str) -> tuple[str, ...]:
     Not the current folder nor PYTHONPATH, where anybody may have put a ``json.py``, and no ``site``
     with what is installed.
     """
-    import runcommit_core
-
     options = ["-I", "-S", *(["-B"] if sys.dont_write_bytecode else [])]
     options += ["-X", "utf8"] if sys.flags.utf8_mode else []
-    package = os.path.abspath(runcommit_core.__path__[0])  # noqa: PTH100 - links stay as they are
-    return (sys.executable, *options, "-c", _ALONE, os.path.dirname(package), module)  # noqa: PTH120
+    here = Path(os.path.abspath(__file__))  # noqa: PTH100 - links stay as they are
+    return (sys.executable, *options, "-c", _ALONE, os.fspath(here.parents[2]), module)

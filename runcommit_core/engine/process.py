@@ -30,7 +30,7 @@ from runcommit_core.errors import (
     EngineError,
     UsageError,
 )
-from runcommit_core.records import record
+from runcommit_core.interface.completed import Completed as Completed  # noqa: PLC0414
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -68,20 +68,6 @@ _GONE = re.compile(
 
 What misses a file, a command, a host or a context has not reached its engine.
 """
-
-
-@record
-class Completed:
-    """How a process ended: ``output`` is its standard output, ``errors`` its standard error."""
-
-    argv: tuple[str, ...]
-    returncode: int
-    output: str
-    errors: str
-
-    @property
-    def words(self) -> str:
-        return self.errors if self.errors.strip() else self.output
 
 
 Rehearsal = Callable[[tuple[str, ...], Iterable[bytes] | None], Completed]

@@ -10,7 +10,8 @@ from runcommit_core.engine.answer import answer
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from runcommit_core.interface.values import Job, SavedImage
+    from runcommit_core.interface.job import Job
+    from runcommit_core.interface.values import SavedImage
     from runcommit_core.tar.digests import DiffId
 
 

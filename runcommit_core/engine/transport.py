@@ -10,13 +10,13 @@ from __future__ import annotations
 import contextlib
 import logging
 import stat
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from runcommit_core.engine.turns import in_turn
 from runcommit_core.errors import EngineError, UsageError
 from runcommit_core.interface.progress import Meter, Progress, ignore, metered, metered_stream
+from runcommit_core.interface.ways import Mode
 from runcommit_core.registry.served import (
     claims,
     private_image,
@@ -27,23 +27,16 @@ from runcommit_core.registry.served import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from runcommit_core.index.feeder import Feeder
     from runcommit_core.interface.access import Access
     from runcommit_core.interface.place import Place
     from runcommit_core.interface.values import SavedImage
     from runcommit_core.oci.model import BaseImage, BaseLayer
-    from runcommit_core.registry.endpoint import Endpoint, Feeder
+    from runcommit_core.registry.endpoint import Endpoint
     from runcommit_core.registry.served import ServedImage
     from runcommit_core.tar.digests import DiffId
 
 log = logging.getLogger("runcommit")
-
-
-class Mode(StrEnum):
-    """What ``--transport`` takes."""
-
-    AUTO = "auto"
-    REGISTRY = "registry"
-    ARCHIVE = "archive"
 
 
 def transport_mode(name: str) -> Mode:

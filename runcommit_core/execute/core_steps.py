@@ -8,7 +8,8 @@ from runcommit_core.errors import UsageError
 from runcommit_core.interface.hookspecs import hookimpl
 
 if TYPE_CHECKING:
-    from runcommit_core.interface.values import Container, Image, Job, Layers, SavedImage
+    from runcommit_core.interface.job import Job
+    from runcommit_core.interface.values import Container, Image, Layers, SavedImage
 
 
 @hookimpl(trylast=True)

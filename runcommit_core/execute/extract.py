@@ -20,7 +20,8 @@ from runcommit_core.request.layer_options import policy
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from runcommit_core.interface.values import Job, SavedImage
+    from runcommit_core.interface.job import Job
+    from runcommit_core.interface.values import SavedImage
     from runcommit_core.layer.changes import Changes
     from runcommit_core.tar.digests import DiffId
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from runcommit_core.housekeeping.ledger import Record
     from runcommit_core.interface.hookspecs import Pipeline
-    from runcommit_core.interface.values import Job
+    from runcommit_core.interface.job import Job
 
 log = logging.getLogger("runcommit")
 

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from runcommit_core.interface.values import Job, Layer, Layers
+    from runcommit_core.interface.job import Job
+    from runcommit_core.interface.values import Layer, Layers
     from runcommit_core.layer.compare import Comparison
 
 log = logging.getLogger("runcommit")

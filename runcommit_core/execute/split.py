@@ -18,7 +18,8 @@ from runcommit_core.publish.outputs import extended_config
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from runcommit_core.interface.values import Job, Layer
+    from runcommit_core.interface.job import Job
+    from runcommit_core.interface.values import Layer
     from runcommit_core.oci.model import BaseImage
     from runcommit_core.request.commands import Commands
 

@@ -14,7 +14,8 @@ from runcommit_core.publish.outputs import extended_config
 if TYPE_CHECKING:
     from runcommit_core.execute.stopwatch import Stopwatch
     from runcommit_core.interface.hookspecs import Pipeline
-    from runcommit_core.interface.values import Container, Job
+    from runcommit_core.interface.job import Job
+    from runcommit_core.interface.values import Container
 
 SHOWN = 20
 """How many differences an error lists."""

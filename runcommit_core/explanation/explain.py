@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from runcommit_core.interface.hookspecs import Pipeline
-    from runcommit_core.interface.values import EngineInfo, Job
+    from runcommit_core.interface.job import Job
+    from runcommit_core.interface.values import EngineInfo
 
 
 def explain(base: str | os.PathLike[str], *args: Any, **options: Any) -> Explanation:

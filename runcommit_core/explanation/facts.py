@@ -17,7 +17,7 @@ from runcommit_core.request.epoch import VARIABLE
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from runcommit_core.interface.values import Job
+    from runcommit_core.interface.job import Job
 
 _TRANSPORTS = {
     "upper": "upper: the changes are read from the container's overlay, nothing is committed",

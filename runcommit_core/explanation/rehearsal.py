@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from runcommit_core.engine import process
-from runcommit_core.engine.transport import Mode, Transport
+from runcommit_core.engine.transport import Transport
 from runcommit_core.engine.tunnel import tunnel_command
 from runcommit_core.errors import UsageError
 from runcommit_core.explanation.model import (
@@ -28,6 +28,7 @@ from runcommit_core.explanation.model import (
 from runcommit_core.explanation.unknown import UNKNOWN_LAYER
 from runcommit_core.interface.access import Access
 from runcommit_core.interface.values import SavedImage
+from runcommit_core.interface.ways import Mode, Ways
 from runcommit_core.plugins.capabilities import refuse_run
 
 if TYPE_CHECKING:
@@ -35,7 +36,8 @@ if TYPE_CHECKING:
 
     from runcommit_core.index.basetree import BaseTree
     from runcommit_core.interface.hookspecs import Pipeline
-    from runcommit_core.interface.values import EngineInfo, Image, Job
+    from runcommit_core.interface.job import Job
+    from runcommit_core.interface.values import EngineInfo, Image
 
 ABSENT = "unless the engine has the private copy of the base"
 UNREACHED = "instead, if the engine cannot use the job's registry"
@@ -103,7 +105,7 @@ class Recorder:
 class RehearsedTransport(Transport):
     """A job's transport on paper: of two possible ways, both are shown."""
 
-    def __init__(self, original: Transport, recorder: Recorder, folder: Path) -> None:
+    def __init__(self, original: Ways, recorder: Recorder, folder: Path) -> None:
         vars(self).update(vars(original))
         self._recorder = recorder
         authfile = folder / "auth-PORT.json"

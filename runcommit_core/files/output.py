@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     from runcommit_core.files.request import Extraction
     from runcommit_core.index.basetree import BaseTree
-    from runcommit_core.interface.values import Job, Layers
+    from runcommit_core.interface.job import Job
+    from runcommit_core.interface.values import Layers
     from runcommit_core.oci.model import BaseImage
     from runcommit_core.staging import Staging
 

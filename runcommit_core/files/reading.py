@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from runcommit_core.files.selection import Selected
     from runcommit_core.index.basetree import BaseTree
-    from runcommit_core.interface.values import Job
+    from runcommit_core.interface.job import Job
 
 
 def read_files(job: Job, paths: Iterable[str], layers: Layers | None = None) -> dict[str, bytes]:

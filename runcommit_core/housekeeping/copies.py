@@ -19,7 +19,7 @@ from runcommit_core.housekeeping.ledger import selecting, used_marker
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from runcommit_core.interface.values import Job
+    from runcommit_core.interface.job import Job
 
 log = logging.getLogger("runcommit")
 

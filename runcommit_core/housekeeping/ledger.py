@@ -27,7 +27,7 @@ from runcommit_core.staging import mark
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from runcommit_core.interface.values import Job
+    from runcommit_core.interface.job import Job
 
 log = logging.getLogger("runcommit")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import queue
 import threading
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 
 from runcommit_core.oci.compression import open_decompressed
 
@@ -18,6 +18,16 @@ if TYPE_CHECKING:
 
 _QUEUED_CHUNKS = 16
 _BUFFER = 1 << 18
+
+
+class Feeder(Protocol):
+    """Takes the stored bytes of a layer while they travel to the engine."""
+
+    def write(self, chunk: bytes) -> None: ...
+
+    def finish(self) -> None: ...
+
+    def abort(self) -> None: ...
 
 
 class _AbortedError(Exception):

@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from runcommit_core.index.basetree import BaseTree
+    from runcommit_core.index.feeder import Feeder
     from runcommit_core.index.index import BaseIndex
     from runcommit_core.oci.model import BaseImage, BaseLayer
-    from runcommit_core.registry.endpoint import Feeder
 
 log = logging.getLogger("runcommit")
 

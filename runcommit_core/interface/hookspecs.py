@@ -13,8 +13,9 @@ import pluggy
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from runcommit_core.engine.process import Completed
+    from runcommit_core.interface.completed import Completed
     from runcommit_core.interface.findings import Finding
+    from runcommit_core.interface.job import Job
     from runcommit_core.interface.place import Place
     from runcommit_core.interface.values import (
         Container,
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
         EngineOptions,
         Entry,
         Image,
-        Job,
         Lack,
         Layers,
         Leftover,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import struct
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,9 +12,7 @@ from runcommit_core.errors import UsageError
 from runcommit_core.records import record
 
 if TYPE_CHECKING:
-    from runcommit_core.housekeeping.ledger import Record
-    from runcommit_core.interface.hookspecs import Pipeline
-    from runcommit_core.interface.values import EngineOptions, Job
+    from runcommit_core.interface.values import EngineOptions
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _FORWARDERS = ("ssh", "sshd", "sshd-session", "socat")
@@ -80,18 +77,3 @@ def _is_forwarded(path: str) -> bool:
         pid, _, _ = struct.unpack("3i", peer)
         return Path(f"/proc/{pid}/comm").read_text().strip() in _FORWARDERS
     return False
-
-
-def placed(steps: Pipeline, job: Job, record: Record) -> Job:
-    """The job with its engine's place known: to it, to its transport and to its record.
-
-    From here on a change of the user's current context or connection is none of the job's.
-    """
-    from runcommit_core.plugins.backends import provides
-
-    if job.place or not provides(steps, "place"):
-        return job
-    place = steps.place(engine=job.engine)
-    job.transport.lead_to(place)
-    record.note(engine_flags=list(place.engine.flags))
-    return dataclasses.replace(job, engine=place.engine, place=place)

@@ -5,20 +5,15 @@ from __future__ import annotations
 from dataclasses import field
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
-from runcommit_core.interface.progress import Progress, ignore
 from runcommit_core.layer.exclusion import Exclusion
 from runcommit_core.records import record
 
 if TYPE_CHECKING:
-    import contextlib
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-    from runcommit_core.engine.transport import Transport
-    from runcommit_core.index.basetree import BaseTree
-    from runcommit_core.interface.place import Place
     from runcommit_core.layer.canonical import LayerReport
-    from runcommit_core.oci.model import BaseImage, BaseLayer
+    from runcommit_core.oci.model import BaseImage
     from runcommit_core.tar.digests import DiffId, Digest
 
 
@@ -116,51 +111,6 @@ class LayerOptions:
     xattrs: bool = False
     excluded: Exclusion = field(default_factory=Exclusion)
     mount_points: tuple[str, ...] = ()
-
-
-@record(kw_only=True)
-class Job:
-    """One run, frozen: all that the steps must know.
-
-    ``id`` is random and part of every name that the job gives; ``argv`` is what the container
-    executes; ``backend`` is the name of the backend that runs it, or may be ``auto`` for a result
-    from the cache; ``tree`` gives the base's merged tree, ``locate`` brings the bytes of one of its
-    layers within reach; ``folder`` is private to the job and removed with it; ``output`` is where
-    the layer goes (in ``folder`` where the user wants none); ``console`` takes what the command
-    says, ``progress`` the events; whoever creates something pushes its undo on ``cleanup``,
-    or, for the container that the command runs in, on ``containers``, which unwinds first.  The
-    private copy of the base stays in the engine unless ``keep_base`` is false.  ``place`` is where
-    the engine is, as far as the backend tells.
-    """
-
-    id: str
-    base: BaseImage
-    argv: tuple[str, ...]
-    run: RunOptions
-    layer: LayerOptions
-    engine: EngineOptions
-    backend: str
-    transport: Transport
-    tree: Callable[[], BaseTree]
-    locate: Callable[[BaseLayer], BaseLayer]
-    folder: Path
-    output: Path
-    console: Callable[[bytes], None]
-    cleanup: contextlib.ExitStack
-    containers: contextlib.ExitStack
-    progress: Progress = ignore
-    keep_base: bool = True
-    place: Place | None = None
-
-    @property
-    def name(self) -> str:
-        """The name of the job's container and of whatever else needs one."""
-        return f"runcommit-{self.id}"
-
-    @property
-    def elsewhere(self) -> bool:
-        """Whether the engine is on another machine."""
-        return self.place is not None and not self.place.here
 
 
 @record

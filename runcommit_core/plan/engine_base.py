@@ -23,7 +23,7 @@ from runcommit_core.plan.stacking import plain_layer
 if TYPE_CHECKING:
     from runcommit_core.execute.stopwatch import Stopwatch
     from runcommit_core.interface.hookspecs import Pipeline
-    from runcommit_core.interface.values import Job
+    from runcommit_core.interface.job import Job
     from runcommit_core.plan.making import Locate
 
 _PREFIX = "engine:"

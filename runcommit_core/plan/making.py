@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runcommit_core.cachedir import cache_dir
-from runcommit_core.engine.transport import Mode, Transport
+from runcommit_core.engine.transport import Transport
 from runcommit_core.errors import UsageError
 from runcommit_core.index.indexing import Indexing
+from runcommit_core.interface.job import Job
 from runcommit_core.interface.progress import Progress, ignore
-from runcommit_core.interface.values import EngineOptions, Job, LayerOptions, RunOptions
 from runcommit_core.oci.config import run_defaults
 from runcommit_core.oci.model import BaseImage, BaseLayer
 from runcommit_core.oci.regions import digest_of_bytes
@@ -25,6 +25,9 @@ from runcommit_core.request.epoch import VARIABLE, choose_epoch
 
 if TYPE_CHECKING:
     import contextlib
+
+    from runcommit_core.interface.values import EngineOptions, LayerOptions, RunOptions
+    from runcommit_core.interface.ways import Mode
 
 _ON_DISK = "/var/tmp"  # noqa: S108 - mkdtemp makes a private folder there
 

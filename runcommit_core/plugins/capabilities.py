@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
     from runcommit_core.interface.hookspecs import Pipeline
-    from runcommit_core.interface.values import EngineOptions, Job
+    from runcommit_core.interface.job import Job
+    from runcommit_core.interface.values import EngineOptions
 
 _OF_STEPS: Mapping[str, tuple[str, str, str]] = {
     "engine-base": (

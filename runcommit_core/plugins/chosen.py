@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
     from runcommit_core.execute.stopwatch import Stopwatch
-    from runcommit_core.interface.values import Job, Layers
+    from runcommit_core.interface.job import Job
+    from runcommit_core.interface.values import Layers
     from runcommit_core.plugins.loading import Plugin
 
 GROUP = "runcommit.plugins"

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from runcommit_core.execute.stopwatch import Stopwatch
     from runcommit_core.interface.hookspecs import Pipeline
-    from runcommit_core.interface.values import Job, Layers
+    from runcommit_core.interface.job import Job
+    from runcommit_core.interface.values import Layers
     from runcommit_core.oci.compress import LayerCompression
     from runcommit_core.oci.edits import ConfigEdits
     from runcommit_core.oci.model import BaseImage

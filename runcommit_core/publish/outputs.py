@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runcommit_core.errors import UsageError
-from runcommit_core.interface.values import Job, Layer, Layers, OutputImage, Result, StoredAs
+from runcommit_core.interface.values import Layer, Layers, OutputImage, Result, StoredAs
 from runcommit_core.oci.compress import UNCOMPRESSED, LayerCompression
 from runcommit_core.oci.config import result_config
 from runcommit_core.oci.edits import DEFAULT_COMMENT
@@ -31,6 +31,7 @@ from runcommit_core.tar.digests import Digest
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from runcommit_core.interface.job import Job
     from runcommit_core.oci.model import BaseImage
     from runcommit_core.staging import Staging
 

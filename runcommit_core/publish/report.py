@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from runcommit_core.interface.job import Job
     from runcommit_core.interface.values import (
-        Job,
         Layer,
         LoadedImage,
         Mount,

@@ -17,7 +17,7 @@ import logging
 import secrets
 import socket
 import threading
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Self
 
 from runcommit_core.interface.access import Access
 from runcommit_core.interface.progress import Progress, ignore
@@ -30,18 +30,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from runcommit_core.errors import ArchiveError
+    from runcommit_core.index.feeder import Feeder
     from runcommit_core.oci.model import BaseLayer
     from runcommit_core.registry.served import ServedImage
-
-
-class Feeder(Protocol):
-    """Takes the stored bytes of a layer while they travel to the engine."""
-
-    def write(self, chunk: bytes) -> None: ...
-
-    def finish(self) -> None: ...
-
-    def abort(self) -> None: ...
 
 
 log = logging.getLogger("runcommit.registry")

@@ -16,7 +16,7 @@ import secrets
 import select
 import socket
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from runcommit_core.errors import ArchiveError
 from runcommit_core.interface.progress import Meter
@@ -30,11 +30,14 @@ from runcommit_core.registry.request import BadRequestError, read_request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
-    from runcommit_core.registry.connections import Connection
-    from runcommit_core.registry.endpoint import Endpoint
-    from runcommit_core.registry.received import Upload
+    from runcommit_core.index.feeder import Feeder
+    from runcommit_core.interface.progress import Progress
+    from runcommit_core.registry.connections import Connection, Connections
+    from runcommit_core.registry.received import Received, Upload
     from runcommit_core.registry.request import Request
+    from runcommit_core.registry.served import ServedImage
 
 log = logging.getLogger("runcommit.registry")
 
@@ -52,12 +55,35 @@ _ENDED_BY_PEER = getattr(select, "POLLRDHUP", 0)
 Query = Mapping[str, str]
 
 
+class Serving(Protocol):
+    """What a connection needs of its server; :class:`.endpoint.Endpoint` has it."""
+
+    authorization: str
+    connections: Connections
+    feeder: Callable[[BaseLayer], Feeder | None]
+    folder: Path
+    image: ServedImage
+    locate: Callable[[BaseLayer], BaseLayer]
+    problem: ArchiveError | OSError | None
+    progress: Progress
+    received: Received
+    repository: str
+
+    @property
+    def address(self) -> str: ...
+
+    @property
+    def claimed(self) -> Mapping[str, int]: ...
+
+    def count_request(self) -> None: ...
+
+
 class Handler:
     """Answers the part of the distribution API that engines use to pull and push an image."""
 
     request: Request
 
-    def __init__(self, endpoint: Endpoint, connection: Connection) -> None:
+    def __init__(self, endpoint: Serving, connection: Connection) -> None:
         self.endpoint = endpoint
         self._connection = connection
         self._socket = connection.socket

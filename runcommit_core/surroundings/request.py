@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import contextlib
     from collections.abc import Iterable, Mapping, Sequence
 
-    from runcommit_core.interface.values import Job
+    from runcommit_core.interface.job import Job
     from runcommit_core.surroundings.redact import Redactor
     from runcommit_core.surroundings.specs import Wanted
 
