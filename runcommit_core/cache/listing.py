@@ -7,8 +7,16 @@ import re
 import time
 from typing import TYPE_CHECKING, Any, Literal
 
-from runcommit_core.cache.entry import DamagedEntryError, Entry, unpack_record
-from runcommit_core.cache.store import RECORD, DirectoryStore, Kept, own_store, to_remove
+from runcommit_core.cache.entry import Entry, unpack_record
+from runcommit_core.cache.store import (
+    LARGEST_RECORD,
+    RECORD,
+    DirectoryStore,
+    Kept,
+    own_store,
+    to_remove,
+)
+from runcommit_core.cache.untrusted import DamagedEntryError, read_regular
 from runcommit_core.cachedir import cache_dir
 from runcommit_core.errors import UsageError
 from runcommit_core.layer.wording import size_text
@@ -134,7 +142,7 @@ def _results(store: DirectoryStore) -> list[Item]:
 
 def _entry(kept: Kept) -> Entry | None:
     try:
-        return unpack_record((kept.path / RECORD).read_bytes(), kept.key)
+        return unpack_record(read_regular(kept.path / RECORD, LARGEST_RECORD), kept.key)
     except (OSError, DamagedEntryError):
         return None
 

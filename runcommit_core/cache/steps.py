@@ -76,7 +76,8 @@ class CachedSteps:
         return layers
 
     def _take(self, key: str, job: Job) -> Layers | None:
-        from runcommit_core.cache.entry import DamagedEntryError, unpack, unpack_record
+        from runcommit_core.cache.entry import unpack, unpack_record
+        from runcommit_core.cache.untrusted import DamagedEntryError
 
         for number, store in enumerate(tuple(self._stores)):
             try:
@@ -103,6 +104,7 @@ class CachedSteps:
 
     def _keep(self, key: str, job: Job, todo: Commands, layers: Layers, seconds: float) -> None:
         from runcommit_core.cache.entry import compress, new_entry, pack_record
+        from runcommit_core.cache.store import LARGEST_RECORD
 
         entry = new_entry(
             key,
@@ -113,6 +115,9 @@ class CachedSteps:
             **self._facts(),
         )
         record = pack_record(entry)
+        if len(record) > LARGEST_RECORD:
+            log.info("the record of the result is too large for a cache; not kept")
+            return
         tar = layers.layers[0].path if layers.layers else None
         compressed = job.folder / "layer.tar.zst"
 
@@ -132,10 +137,14 @@ class CachedSteps:
         self._quietly(store, functools.partial(store.put, key, record, write))
 
     def _quietly(self, store: Store, do: Callable[[], None]) -> None:
+        from runcommit_core.cache.untrusted import DamagedEntryError
+
         try:
             do()
         except OSError as error:
             self._give_up(store, error)
+        except DamagedEntryError as error:
+            log.warning("a result was not copied to the cache %s: %s", store.name, error)
 
     def _give_up(self, store: Store, error: OSError) -> None:
         """A store that fails is asked no more, and never fails the job."""
@@ -149,4 +158,7 @@ def _copy_of(stored: Stored) -> Callable[[Path], None] | None:
 
 
 def _copy(source: Path, place: Path) -> None:
-    shutil.copyfile(source, place)
+    from runcommit_core.cache.untrusted import open_regular
+
+    with open_regular(source) as file, place.open("wb") as output:
+        shutil.copyfileobj(file, output, 1 << 20)

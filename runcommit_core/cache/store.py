@@ -15,7 +15,9 @@ import shutil
 import time
 from typing import TYPE_CHECKING, Final, Protocol
 
+from runcommit_core.cache.untrusted import DamagedEntryError, open_regular, read_regular
 from runcommit_core.cachedir import cache_dir
+from runcommit_core.oci.jsondoc import MAX_JSON
 from runcommit_core.records import record
 from runcommit_core.surroundings.amounts import size_in_bytes
 
@@ -28,6 +30,9 @@ log = logging.getLogger("runcommit")
 LAYOUT: Final = "v1"
 RECORD: Final = "record"
 LAYER: Final = "layer.tar.zst"
+LARGEST_RECORD: Final = MAX_JSON
+"""Bytes; a layer of some 200,000 files has one that large, and is not kept."""
+
 SIZE_VARIABLE: Final = "RUNCOMMIT_CACHE_SIZE"
 DEFAULT_SIZE: Final = "10g"
 
@@ -83,13 +88,13 @@ class DirectoryStore:
     def get(self, key: str, folder: Path) -> Stored | None:  # noqa: ARG002 - nothing travels
         place = self._place(key)
         try:
-            record = (place / RECORD).read_bytes()
+            record = read_regular(place / RECORD, LARGEST_RECORD)
         except (FileNotFoundError, NotADirectoryError):
             return None
         with contextlib.suppress(OSError):  # somebody else's, or gone
-            os.utime(place)
+            os.utime(place, follow_symlinks=False)
         layer = place / LAYER
-        return Stored(record, layer if layer.exists() else None)
+        return Stored(record, layer if os.path.lexists(layer) else None)
 
     def put(self, key: str, record: bytes, write_layer: Callable[[Path], None] | None) -> None:
         place = self._place(key)
@@ -103,7 +108,7 @@ class DirectoryStore:
             if self._limit is not None and _size_of(beside) > self._limit:
                 log.info("the result is larger than the whole cache may be; not kept")
                 return
-            if not (place / RECORD).exists():
+            if not _holds_record(place):
                 _remove(place)  # the rest of a result would keep others out for ever
             _rename_unless_there(beside, place)
         finally:
@@ -119,7 +124,7 @@ class DirectoryStore:
         found = []
         for place in _entries(self._folder):
             with contextlib.suppress(OSError):
-                found.append(Kept(place.name, place, _size_of(place), place.stat().st_mtime))
+                found.append(Kept(place.name, place, _size_of(place), place.lstat().st_mtime))
         return sorted(found, key=lambda item: (item.used, item.key))
 
     def shrink(self, limit: int) -> list[Kept]:
@@ -171,14 +176,24 @@ def own_limit() -> int:
 
 def _entries(folder: Path) -> Iterator[Path]:
     for shelf in folder.glob("??"):
-        for place in shelf.iterdir():
-            if not place.name.startswith("."):
-                yield place
+        with contextlib.suppress(OSError):
+            yield from (place for place in shelf.iterdir() if not place.name.startswith("."))
 
 
 def _size_of(folder: Path) -> int:
     """What a result takes on disk."""
-    return sum(path.stat().st_blocks * 512 for path in (folder, *folder.iterdir()))
+    within = folder.iterdir() if folder.is_dir() and not folder.is_symlink() else ()
+    return sum(path.lstat().st_blocks * 512 for path in (folder, *within))
+
+
+def _holds_record(place: Path) -> bool:
+    try:
+        open_regular(place / RECORD).close()
+    except PermissionError:
+        return True
+    except (OSError, DamagedEntryError):
+        return False
+    return True
 
 
 def _rename_unless_there(beside: Path, place: Path) -> None:

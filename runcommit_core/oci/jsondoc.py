@@ -11,6 +11,8 @@ from runcommit_core.errors import ArchiveError
 MAX_JSON = 20 * 1024 * 1024
 """Bytes of a JSON document; containerd draws the line at the same place."""
 
+_SHOWN = 80
+
 JsonObject = dict[str, Any]
 
 
@@ -20,22 +22,39 @@ def parse_json(data: bytes, where: str) -> Any:
     ArchiveError for what is no UTF-8 or JSON, for a name that occurs twice in one object, for
     numbers beyond a double and for halves of a surrogate pair.
     """
+    document = _document(data, where)
+    if b"\\u" in data:
+        try:
+            json.dumps(document, ensure_ascii=False).encode("utf-8")
+        except RecursionError as error:
+            raise ArchiveError(f"{where}: the JSON is nested too deeply") from error
+        except ValueError as error:
+            raise ArchiveError(f"{where}: is not valid JSON: {error}") from error
+    return document
+
+
+def parse_record(data: bytes, where: str) -> JsonObject:
+    """As :func:`parse_object`, where halves of surrogate pairs stand for bytes of names (PEP 383).
+
+    No JSON of an image has them; we write them into documents of our own.
+    """
+    return as_object(_document(data, where), where)
+
+
+def _document(data: bytes, where: str) -> Any:
     if len(data) > MAX_JSON:
         raise ArchiveError(f"{where}: the JSON has {len(data)} bytes, more than {MAX_JSON}")
     try:
-        document = json.loads(
+        return json.loads(
             data.decode("utf-8"),
             object_pairs_hook=_object_without_duplicates,
             parse_constant=_refuse_constant,
             parse_float=_finite,
         )
-        if b"\\u" in data:
-            json.dumps(document, ensure_ascii=False).encode("utf-8")
     except RecursionError as error:
         raise ArchiveError(f"{where}: the JSON is nested too deeply") from error
     except ValueError as error:
         raise ArchiveError(f"{where}: is not valid JSON: {error}") from error
-    return document
 
 
 def parse_object(data: bytes, where: str) -> JsonObject:
@@ -102,10 +121,18 @@ def canonical_json(document: Any) -> bytes:
 def _object_without_duplicates(pairs: list[tuple[str, Any]]) -> JsonObject:
     found = dict(pairs)
     if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the name {twice!r} occurs twice in one object")
+        twice = _first_twice([name for name, _ in pairs])
+        raise ValueError(f"the name {twice[:_SHOWN]!r} occurs twice in one object")
     return found
+
+
+def _first_twice(names: list[str]) -> str:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            return name
+        seen.add(name)
+    raise ValueError("all names are different")
 
 
 def _refuse_constant(name: str) -> Any:
