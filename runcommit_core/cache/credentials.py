@@ -6,27 +6,33 @@ Source: containers-auth.json(5), and the documentation of ``docker login``.
 from __future__ import annotations
 
 import base64
-import binascii
-import json
 import os
+import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from runcommit_core.engine import process
-from runcommit_core.errors import EngineError
+from runcommit_core.errors import ArchiveError, EngineError
+from runcommit_core.oci.jsondoc import object_at, parse_object, text_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from runcommit_core.oci.jsondoc import JsonObject
+
+
+_HELPER = re.compile(r"[A-Za-z0-9._-]+")
 
 
 def find_credentials(host: str, repository: str) -> tuple[str, str] | None:
     """User and password for a repository: the most specific of the first file that has any."""
     for path in auth_files():
         try:
-            said = json.loads(path.read_bytes())
-        except (OSError, ValueError):
+            said = parse_object(path.read_bytes(), str(path))
+            found = _in_file(said, host, repository)
+        except (OSError, ArchiveError):
             continue
-        if isinstance(said, dict) and (found := _in_file(said, host, repository)):
+        if found:
             return found
     return None
 
@@ -43,14 +49,15 @@ def auth_files() -> Iterator[Path]:
     yield Path(os.environ.get("DOCKER_CONFIG") or f"{home}/.docker") / "config.json"
 
 
-def _in_file(said: dict[str, Any], host: str, repository: str) -> tuple[str, str] | None:
-    auths = said.get("auths") or {}
+def _in_file(said: JsonObject, host: str, repository: str) -> tuple[str, str] | None:
+    auths = object_at(said, "auths", "")
     for name in _names(host, repository):
-        auth = (auths.get(name) or {}).get("auth")
+        auth = text_at(object_at(auths, name, "auths"), "auth", name)
         if auth and (found := _decoded(auth)):
             return found
-    helper = (said.get("credHelpers") or {}).get(host) or said.get("credsStore")
-    return _from_helper(helper, host) if helper else None
+    helpers = object_at(said, "credHelpers", "")
+    helper = text_at(helpers, host, "credHelpers") or text_at(said, "credsStore", "")
+    return _from_helper(helper, host) if _HELPER.fullmatch(helper) else None
 
 
 def _names(host: str, repository: str) -> Iterator[str]:
@@ -67,7 +74,7 @@ def _names(host: str, repository: str) -> Iterator[str]:
 def _decoded(auth: str) -> tuple[str, str] | None:
     try:
         user, separator, password = base64.b64decode(auth).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:
         return None
     return (user, password) if separator else None
 
@@ -75,7 +82,8 @@ def _decoded(auth: str) -> tuple[str, str] | None:
 def _from_helper(helper: str, host: str) -> tuple[str, str] | None:
     try:
         answer = process.output(f"docker-credential-{helper}", "get", stdin=[host.encode()])
-        said = json.loads(answer)
-        return str(said["Username"]), str(said["Secret"])
-    except (EngineError, ValueError, KeyError, TypeError):
+        said = parse_object(answer.encode(), helper)
+    except (EngineError, ArchiveError, ValueError):
         return None
+    user, secret = said.get("Username"), said.get("Secret")
+    return (user, secret) if isinstance(user, str) and isinstance(secret, str) else None

@@ -2,13 +2,17 @@
 
 Source: the OCI distribution specification 1.1; the token flow is that of
 https://distribution.github.io/distribution/spec/auth/token/.  Whatever goes wrong is an OSError.
+
+Nothing is sent but by https, or by http to this machine; credentials go to the registry itself and
+to where it says that tokens are given, a token to the registry alone.
 """
 
 from __future__ import annotations
 
 import base64
+import contextlib
 import http.client
-import json
+import io
 import re
 import urllib.error
 import urllib.parse
@@ -16,18 +20,23 @@ import urllib.request
 from typing import IO, TYPE_CHECKING, Final, cast
 
 from runcommit_core.cache.credentials import find_credentials
+from runcommit_core.cache.paced import TIMEOUT, PacedBody, PlainHandler, SecureHandler
+from runcommit_core.errors import ArchiveError
+from runcommit_core.oci.jsondoc import parse_object
 from runcommit_core.oci.mediatypes import OCI_MANIFEST
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
+    from email.message import Message
 
-TIMEOUT: Final = 15.0
-"""Seconds that a registry may be silent."""
-
-_LOCAL = re.compile(r"(localhost|127(\.[0-9]+){3}|\[::1\])(:[0-9]+)?")
+_LOCAL = re.compile(r"(localhost|127(\.[0-9]{1,3}){3}|\[::1\])(:[0-9]{1,5})?", re.ASCII)
 _CHALLENGE = re.compile(r'(\w+)="([^"]*)"')
+_TOKEN = re.compile(r"[!-~]+")
 _LARGEST_DOCUMENT = 4 << 20
 _NOT_FOUND, _UNAUTHORIZED = 404, 401
+_PULL, _PUSH = ("pull",), ("pull", "push")
+_RIGHTS: Final = {"GET": _PULL, "HEAD": _PULL, "POST": _PUSH, "PUT": _PUSH}
+"""What a request may need, and so the most that a token is asked for."""
 
 
 class Repository:
@@ -38,14 +47,16 @@ class Repository:
         self._path = path
         scheme = "http" if _LOCAL.fullmatch(host) else "https"
         self._url = f"{scheme}://{host}/v2/{path}"
+        self._is_local = scheme == "http"
         self._authorization = ""
-        self._open = urllib.request.build_opener().open
+        self._open = _opener().open
 
     def manifest(self, tag: str) -> bytes | None:
         """The manifest of a tag; None if there is no such tag."""
         try:
-            with self._call("GET", f"manifests/{tag}", {"Accept": OCI_MANIFEST}) as answer:
-                return answer.read(_LARGEST_DOCUMENT)
+            answer = self._call("GET", f"manifests/{tag}", {"Accept": OCI_MANIFEST})
+            with answer, within(self._host):
+                return _document(answer)
         except urllib.error.HTTPError as error:
             if error.code == _NOT_FOUND:
                 return None
@@ -62,17 +73,19 @@ class Repository:
             raise
 
     def blob(self, digest: str) -> http.client.HTTPResponse:
-        """A blob as a stream, to be closed; its hash is not checked."""
+        """A blob as a stream, to be closed and read :func:`within`; its hash is not checked."""
         return self._call("GET", f"blobs/{digest}")
 
     def push_blob(self, digest: str, data: IO[bytes] | bytes, size: int) -> None:
         """Upload a blob in one piece."""
         with self._call("POST", "blobs/uploads/", {"Content-Length": "0"}, b"") as answer:
             location = answer.headers.get("Location", "")
-        place = urllib.parse.urljoin(f"{self._url}/blobs/uploads/", location)
+        with within(self._host):
+            place = urllib.parse.urljoin(f"{self._url}/blobs/uploads/", location)
         place += f"{'&' if '?' in place else '?'}digest={urllib.parse.quote(digest)}"
         headers = {"Content-Type": "application/octet-stream", "Content-Length": str(size)}
-        with self._call("PUT", place, headers, data):
+        whole = io.BytesIO(data) if isinstance(data, bytes) else data
+        with self._call("PUT", place, headers, whole):
             pass
 
     def push_manifest(self, tag: str, manifest: bytes, media_type: str) -> None:
@@ -92,9 +105,12 @@ class Repository:
             return self._request(method, place, headers or {}, data)
         except urllib.error.HTTPError as error:
             wanted = error.headers.get("WWW-Authenticate", "")
-            if error.code != _UNAUTHORIZED or not wanted:
+            # a storage that the registry leads to has no say in where our credentials go
+            ours = _origin(error.geturl()) == _origin(self._url)
+            if error.code != _UNAUTHORIZED or not wanted or not ours:
                 raise
-            self._authorization = self._authorize(wanted)
+            error.close()
+            self._authorization = self._authorize(wanted, _RIGHTS[method])
         if data is not None and not isinstance(data, bytes):
             data.seek(0)
         return self._request(method, place, headers or {}, data)
@@ -107,21 +123,16 @@ class Repository:
         data: IO[bytes] | bytes | None,
     ) -> http.client.HTTPResponse:
         url = place if "://" in place else f"{self._url}/{place}"
-        request = urllib.request.Request(url, data, dict(headers), method=method)  # noqa: S310
-        if self._authorization and urllib.parse.urlsplit(url).netloc == self._host:
-            request.add_unredirected_header("Authorization", self._authorization)
-        try:
+        body = data if data is None or isinstance(data, bytes) else PacedBody(data)
+        with within(self._host):
+            _check_url(url, local=self._is_local)
+            request = urllib.request.Request(url, body, dict(headers), method=method)  # noqa: S310
+            if self._authorization and _origin(url) == _origin(self._url):
+                request.add_unredirected_header("Authorization", self._authorization)
             answer = self._open(request, timeout=TIMEOUT)
             return cast("http.client.HTTPResponse", answer)
-        except urllib.error.HTTPError:
-            raise
-        except urllib.error.URLError as error:
-            reason = getattr(error.reason, "strerror", None) or error.reason
-            raise OSError(f"cannot reach {self._host}: {reason}") from error
-        except http.client.HTTPException as error:
-            raise OSError(f"{self._host} does not speak HTTP: {error!r}") from error
 
-    def _authorize(self, challenge: str) -> str:
+    def _authorize(self, challenge: str, rights: tuple[str, ...]) -> str:
         """What to answer to ``WWW-Authenticate``: a token, or the user's name and password."""
         found = find_credentials(self._host, self._path)
         basic = ""
@@ -132,22 +143,122 @@ class Repository:
             if not basic:
                 raise PermissionError(f"{self._host} wants credentials, and there are none")
             return basic
-        return f"Bearer {self._token(dict(_CHALLENGE.findall(rest)), basic)}"
+        return f"Bearer {self._token(dict(_CHALLENGE.findall(rest)), basic, rights)}"
 
-    def _token(self, wanted: Mapping[str, str], basic: str) -> str:
+    def _token(self, wanted: Mapping[str, str], basic: str, rights: tuple[str, ...]) -> str:
         realm = wanted.get("realm", "")
-        if not realm.startswith(("https://", "http://")):
-            raise PermissionError(f"{self._host} does not say where it gives tokens")
-        asked = {
-            "service": wanted.get("service", ""),
-            "scope": f"repository:{self._path}:pull,push",
-        }
-        request = urllib.request.Request(f"{realm}?{urllib.parse.urlencode(asked)}")  # noqa: S310
+        with within(self._host):
+            _check_url(realm, local=self._is_local)
+            parts = urllib.parse.urlsplit(realm)
+        actions = _actions(wanted.get("scope", ""), self._path, rights)
+        asked = urllib.parse.urlencode(
+            {
+                "service": wanted.get("service", ""),
+                "scope": f"repository:{self._path}:{','.join(actions)}",
+            }
+        )
+        query = f"{parts.query}&{asked}" if parts.query else asked
+        request = urllib.request.Request(parts._replace(query=query, fragment="").geturl())  # noqa: S310
         if basic:
             request.add_unredirected_header("Authorization", basic)
-        with self._open(request, timeout=TIMEOUT) as answer:
-            try:
-                said = json.loads(answer.read(_LARGEST_DOCUMENT))
-                return str(said.get("token") or said["access_token"])
-            except (ValueError, KeyError, AttributeError) as error:
-                raise PermissionError(f"{realm} gave no token") from error
+        with within(self._host), self._open(request, timeout=TIMEOUT) as answer:
+            return _token_in(_document(answer), parts.netloc)
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows to where a request may go, which takes no credentials along."""
+
+    def redirect_request(
+        self,
+        req: urllib.request.Request,
+        fp: IO[bytes],
+        code: int,
+        msg: str,
+        headers: Message,
+        newurl: str,
+    ) -> urllib.request.Request | None:
+        _check_url(newurl, local=bool(_LOCAL.fullmatch(req.host)) and req.type == "http")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)  # type: ignore[arg-type]
+
+
+class _Proxies(urllib.request.ProxyHandler):
+    """The environment's proxies, which have no part in what goes to this machine."""
+
+    def proxy_open(self, req: urllib.request.Request, proxy: str, type: str) -> object:  # noqa: A002
+        if _LOCAL.fullmatch(req.host):
+            return None
+        return super().proxy_open(req, proxy, type)
+
+
+def _opener() -> urllib.request.OpenerDirector:
+    """What opens http and https alone: no file, no ftp, whatever an answer leads to."""
+    opener = urllib.request.OpenerDirector()
+    for handler in (
+        _Proxies(),
+        PlainHandler(),
+        SecureHandler(),
+        urllib.request.HTTPDefaultErrorHandler(),
+        _Redirects(),
+        urllib.request.HTTPErrorProcessor(),
+    ):
+        opener.add_handler(handler)
+    return opener
+
+
+@contextlib.contextmanager
+def within(host: str) -> Iterator[None]:
+    """Make an OSError of whatever an answer of ``host`` is wrong in; HTTPError stays what it is."""
+    try:
+        yield
+    except urllib.error.HTTPError:
+        raise
+    except urllib.error.URLError as error:
+        reason = getattr(error.reason, "strerror", None) or error.reason
+        raise OSError(f"cannot reach {host}: {reason}") from error
+    except http.client.HTTPException as error:
+        raise OSError(f"{host} does not speak HTTP: {error!r:.200}") from error
+    except (ArchiveError, ValueError) as error:
+        raise OSError(f"{host} makes no sense: {error!s:.200}") from error
+
+
+def _check_url(url: str, *, local: bool) -> None:
+    """Raise PermissionError for where nothing may be sent.
+
+    By http nothing may go but to this machine, and only if a registry on this machine (``local``)
+    says so; in a URL there may be no credentials.
+    """
+    parts = urllib.parse.urlsplit(url)
+    here = local and parts.scheme == "http" and _LOCAL.fullmatch(parts.netloc)
+    if parts.username is not None or not (here or (parts.scheme == "https" and parts.hostname)):
+        shown = f"{parts.scheme}://{parts.hostname or ''}"
+        raise PermissionError(f"the registry leads to {shown:.200}, where nothing is sent")
+
+
+def _origin(url: str) -> tuple[str, str]:
+    parts = urllib.parse.urlsplit(url)
+    return parts.scheme, parts.netloc.lower()
+
+
+def _actions(scope: str, path: str, rights: tuple[str, ...]) -> list[str]:
+    """Those of ``rights`` that the challenge asks for; all where it says nothing of us."""
+    prefix = f"repository:{path}:"
+    wanted = [each.removeprefix(prefix) for each in scope.split() if each.startswith(prefix)]
+    asked = {action for each in wanted for action in each.split(",")}
+    return [right for right in rights if right in asked] or list(rights)
+
+
+def _document(answer: http.client.HTTPResponse) -> bytes:
+    found = b""
+    while chunk := answer.read(_LARGEST_DOCUMENT + 1 - len(found)):
+        found += chunk
+    if len(found) > _LARGEST_DOCUMENT:
+        raise ValueError(f"a document has more than {_LARGEST_DOCUMENT} bytes")
+    return found
+
+
+def _token_in(document: bytes, place: str) -> str:
+    said = parse_object(document, f"what {place} gave")
+    token = said.get("token") or said.get("access_token")
+    if not isinstance(token, str) or not _TOKEN.fullmatch(token):
+        raise PermissionError(f"{place} gave no token")
+    return token

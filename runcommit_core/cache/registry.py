@@ -6,31 +6,45 @@ The record is the manifest's config, the compressed layer its one layer; see
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import io
 import json
+import os
 import re
 import shutil
-from typing import TYPE_CHECKING, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 
-from runcommit_core.cache.store import Stored
-from runcommit_core.errors import UsageError
+from runcommit_core.cache.store import LARGEST_RECORD, Stored
+from runcommit_core.cache.untrusted import DamagedEntryError
+from runcommit_core.errors import ArchiveError, UsageError
+from runcommit_core.oci.jsondoc import object_at, objects_at, parse_object
 from runcommit_core.oci.mediatypes import OCI_MANIFEST
 from runcommit_core.oci.regions import digest_of_bytes
+from runcommit_core.records import record
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from runcommit_core.cache.distribution import Repository
+    from runcommit_core.oci.jsondoc import JsonObject
 
 RECORD_TYPE: Final = "application/vnd.runcommit.result.v1+json"
 LAYER_TYPE: Final = "application/vnd.oci.image.layer.v1.tar+zstd"
-LARGEST_RECORD: Final = 64 << 20
 
+_CHUNK = 1 << 20
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
 _REFERENCE = re.compile(
     r"oci://(?P<host>[A-Za-z0-9.-]+(?::[0-9]+)?|\[[0-9a-fA-F:]+\](?::[0-9]+)?)"
     r"/(?P<repository>[a-z0-9]+(?:[._/-]+[a-z0-9]+)*)"
 )
+
+
+@record
+class _Blob:
+    digest: str
+    size: int
 
 
 class RegistryStore:
@@ -51,13 +65,30 @@ class RegistryStore:
         manifest = self._repository().manifest(key)
         if manifest is None:
             return None
-        record, layers = _blobs(manifest, key)
+        found, layer = _blobs(manifest, key)
         place = folder / "shared-layer.tar.zst"
-        for layer in layers:
-            with self._repository().blob(layer) as stream, place.open("wb") as output:
-                shutil.copyfileobj(stream, output, 1 << 20)
-        with self._repository().blob(record) as stream:
-            return Stored(stream.read(LARGEST_RECORD), place if layers else None)
+        if layer:
+            if layer.size > shutil.disk_usage(folder).free:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(place))
+            with place.open("wb") as output:
+                self._download(layer, output)
+        said = io.BytesIO()
+        self._download(found, said)
+        return Stored(said.getvalue(), place if layer else None)
+
+    def _download(self, blob: _Blob, output: IO[bytes]) -> None:
+        """Bring a blob here; DamagedEntryError where it is not what the manifest says."""
+        from runcommit_core.cache.distribution import within
+
+        hasher, left = hashlib.sha256(), blob.size
+        with self._repository().blob(blob.digest) as stream, within(self._host):
+            # one byte more than there should be is enough to know
+            while left >= 0 and (chunk := stream.read(min(left + 1, _CHUNK))):
+                left -= len(chunk)
+                hasher.update(chunk)
+                output.write(chunk)
+        if left or f"sha256:{hasher.hexdigest()}" != blob.digest:
+            raise DamagedEntryError(f"a blob is not {blob.digest}")
 
     def put(self, key: str, record: bytes, write_layer: Callable[[Path], None] | None) -> None:
         import tempfile
@@ -104,13 +135,25 @@ class RegistryStore:
         return self._opened
 
 
-def _blobs(manifest: bytes, key: str) -> tuple[str, list[str]]:
-    """The digests of the record and of the layer, if there is one."""
+def _blobs(manifest: bytes, key: str) -> tuple[_Blob, _Blob | None]:
+    """The record and the layer, if there is one."""
     try:
-        document = json.loads(manifest)
-        config, layers = document["config"], [str(each["digest"]) for each in document["layers"]]
-        if config["mediaType"] == RECORD_TYPE and len(layers) <= 1:
-            return str(config["digest"]), layers
-    except (ValueError, KeyError, TypeError):
+        document = parse_object(manifest, "the manifest")
+        config = object_at(document, "config", "the manifest")
+        layers = [_blob(each) for each in objects_at(document, "layers", "the manifest")]
+        said = _blob(config)
+        ours = config.get("mediaType") == RECORD_TYPE and len(layers) <= 1
+        if ours and said.size <= LARGEST_RECORD:
+            return said, layers[0] if layers else None
+    except (ArchiveError, ValueError):
         pass
-    raise OSError(f"what is tagged {key} there is no result of runcommit")
+    raise DamagedEntryError(f"what is tagged {key} there is no result of runcommit")
+
+
+def _blob(descriptor: JsonObject) -> _Blob:
+    digest, size = descriptor.get("digest"), descriptor.get("size")
+    if not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
+        raise ValueError("the digest is none")
+    if type(size) is not int or not 0 <= size < 1 << 62:
+        raise ValueError("the size is none")
+    return _Blob(digest, size)
