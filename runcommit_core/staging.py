@@ -20,6 +20,9 @@ _TOKEN = secrets.token_hex(6)
 PREFIX = ".runcommit-"
 """How the names of all unfinished outputs begin."""
 
+UNFINISHED = ".tmp"
+"""How the names of unfinished files of the cache end."""
+
 
 def mark() -> str:
     """What the names of this process's unfinished outputs have in common, and no other's."""
@@ -29,6 +32,27 @@ def mark() -> str:
 def staged_name() -> str:
     """A name for an unfinished output, by which ``runcommit prune`` finds it in its folder."""
     return f"{PREFIX}{mark()}-{secrets.token_hex(8)}"
+
+
+@contextlib.contextmanager
+def replacing(place: Path) -> Iterator[Path]:
+    """A path beside ``place`` to write; the file there replaces what is at ``place`` at the end.
+
+    Readers see the old file or the new one, never a part of one, and of two writers the last one
+    wins.  Nothing stays beside the place where the block raises; what a killed process leaves ends
+    in ``UNFINISHED``, by which ``runcommit prune`` finds it in the cache.  Nothing is synced to
+    disk.
+
+    :raises OSError: the file cannot be renamed
+    """
+    beside = place.with_name(f"{place.name}.{secrets.token_hex(8)}{UNFINISHED}")
+    try:
+        yield beside
+        beside.replace(place)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)
+        raise
 
 
 class Staging:

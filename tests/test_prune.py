@@ -17,6 +17,7 @@ import pytest
 from runcommit_core import EngineError, Leftover, await_orphans, hookimpl, made_by, process
 from runcommit_core.housekeeping.prune import Choice, Prune, look, remove
 from runcommit_core.interface.values import EngineOptions
+from runcommit_core.staging import replacing
 from tests import canned, images
 from tests.test_cli import CANNED, runcommit
 
@@ -214,15 +215,24 @@ def test_what_an_engine_finishes_by_itself_is_waited_for(
 
 
 def test_unfinished_files_of_the_cache_go_when_they_are_old(cache: Path):
-    folder = cache / "index" / "v1"
-    folder.mkdir(parents=True)
-    old, new = folder / "a.1.b.tmp", folder / "c.1.d.tmp"
-    for path in (old, new):
-        path.write_bytes(b"half")
-    os.utime(old, (time.time() - 7200,) * 2)
-    assert [row["name"] for row in pruned()] == [str(old)]
-    assert not old.exists()
-    assert new.exists()
+    old, new = [], []
+    for place in ("digests.json", "bases/0a", "engine-configs/0a", "index/v1/0a", "jobs/0a.json"):
+        (cache / place).parent.mkdir(parents=True, exist_ok=True)
+        for paths in (old, new):
+            paths.append(killed_writer(cache / place))
+    for path in old:
+        os.utime(path, (time.time() - 7200,) * 2)
+    assert {row["name"] for row in pruned()} == set(map(str, old))
+    assert not any(path.exists() for path in old)
+    assert all(path.exists() for path in new)
+
+
+def killed_writer(place: Path) -> Path:
+    """What a writer leaves that was killed before it was done."""
+    with contextlib.suppress(InterruptedError), replacing(place) as beside:
+        raise InterruptedError
+    beside.write_bytes(b"half")
+    return beside
 
 
 def test_ids_are_whole_words():

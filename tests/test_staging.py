@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from runcommit_core.errors import UsageError
-from runcommit_core.staging import staging
+from runcommit_core.staging import replacing, staging
 
 
 def test_nothing_is_in_its_place_before_it_is_published(tmp_path: Path):
@@ -134,3 +134,49 @@ def test_a_folder_that_may_not_be_written(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     with staging() as staged, pytest.raises(UsageError, match="not writable"):
         staged.beside(tmp_path / "layer.tar")
+
+
+def test_a_replaced_file_is_the_old_one_until_the_new_one_is_whole(tmp_path: Path):
+    place = tmp_path / "record"
+    place.write_text("old")
+    with replacing(place) as beside:
+        assert beside.parent == tmp_path
+        assert beside.name.startswith("record.")
+        beside.write_text("new")
+        assert place.read_text() == "old"
+    assert place.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [place]
+
+
+@pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
+@pytest.mark.parametrize("begun", [True, False])
+def test_a_file_is_not_replaced_by_half_of_one(
+    tmp_path: Path, error: type[BaseException], begun: bool
+):
+    place = tmp_path / "record"
+    place.write_text("old")
+
+    def fail() -> None:
+        with replacing(place) as beside:
+            if begun:
+                beside.write_text("ne")
+            raise error
+
+    with pytest.raises(error):
+        fail()
+    assert place.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [place]
+
+
+def test_two_who_replace_a_file_do_not_meet(tmp_path: Path):
+    place = tmp_path / "record"
+    with replacing(place) as one, replacing(place) as other:
+        one.write_text("one")
+        other.write_text("other")
+    assert place.read_text() == "one"
+    assert list(tmp_path.iterdir()) == [place]
+
+
+def test_a_file_of_a_folder_that_is_gone_is_an_error_and_the_block_s(tmp_path: Path):
+    with pytest.raises(FileNotFoundError), replacing(tmp_path / "gone" / "record") as beside:
+        beside.write_text("new")

@@ -10,11 +10,11 @@ import contextlib
 import hashlib
 import json
 import logging
-import secrets
 from typing import TYPE_CHECKING
 
 from runcommit_core.engine import process
 from runcommit_core.housekeeping.ledger import selecting, used_marker
+from runcommit_core.staging import replacing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -66,7 +66,5 @@ def _read(job: Job) -> dict[str, str]:
 
 def _write(job: Job, ids: dict[str, str]) -> None:
     place = used_marker(job.transport.name)
-    beside = place.with_name(f"{place.name}.{secrets.token_hex(4)}")
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError), replacing(place) as beside:
         beside.write_text(json.dumps(ids))
-        beside.replace(place)

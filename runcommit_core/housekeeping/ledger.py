@@ -22,7 +22,7 @@ from runcommit_core.cachedir import cache_dir
 from runcommit_core.engine import process
 from runcommit_core.interface.values import EngineOptions
 from runcommit_core.records import record
-from runcommit_core.staging import mark
+from runcommit_core.staging import mark, replacing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -185,17 +185,14 @@ def _select(chosen: Mapping[str, str]) -> None:
 
 def _locked(path: Path, text: bytes) -> int:
     """Make the file such that nobody ever sees it unlocked."""
-    beside = path.with_suffix(".new")
-    file = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.write(file, text)
-        beside.rename(path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        os.close(file)
-        raise
-    return file
+    with contextlib.ExitStack() as undo:
+        with replacing(path) as beside:
+            file = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            undo.callback(os.close, file)
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.write(file, text)
+        undo.pop_all()
+        return file
 
 
 def _known(path: Path, locks: contextlib.ExitStack) -> Known | None:

@@ -25,7 +25,7 @@ from runcommit_core.housekeeping.orphans import orphans
 from runcommit_core.interface.values import EngineOptions, Leftover
 from runcommit_core.plugins.backends import describe, find_backend, installed, pipeline, provides
 from runcommit_core.records import record
-from runcommit_core.staging import PREFIX
+from runcommit_core.staging import PREFIX, UNFINISHED
 from runcommit_core.surroundings.memory import folders_in_memory
 
 if TYPE_CHECKING:
@@ -245,7 +245,9 @@ def _stale_files() -> Iterator[Leftover]:
     """Files of the cache that somebody began to write long ago and never finished."""
     cache = cache_dir()
     horizon = time.time() - STALE_SECONDS
-    for pattern in ("index/*/*.tmp*", "engine-configs/*.[0-9]*", "jobs/*.new", "bases/*.*"):
+    folders = ("", "bases/", "engine-configs/", "index/*/", "jobs/")
+    unfinished = [f"{folder}*{UNFINISHED}*" for folder in folders]
+    for pattern in (*unfinished, "engine-configs/*.[0-9]*"):
         for path in sorted(cache.glob(pattern)):
             with contextlib.suppress(FileNotFoundError):
                 if path.stat().st_mtime < horizon:

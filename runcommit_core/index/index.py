@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import re
-import secrets
 import sqlite3
 import time
 from contextlib import closing, suppress
@@ -23,6 +21,7 @@ from runcommit_core.index.basetree import BaseTree
 from runcommit_core.index.feeder import BlobFeeder
 from runcommit_core.index.layerfile import IndexDamagedError, LayerFile
 from runcommit_core.index.layerrows import LayerRows
+from runcommit_core.staging import UNFINISHED, replacing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,20 +64,16 @@ class BaseIndex:
         if self.has(diff_id):
             return
         path = self._path(diff_id)
-        temporary = path.with_name(f"{path.stem}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             self._remove_abandoned()
-            _build(temporary, diff_id, stream)
-            temporary.replace(path)
+            with replacing(path) as beside:
+                _build(beside, diff_id, stream)
         except (OSError, sqlite3.OperationalError) as error:
             raise UsageError(
                 f"cannot write the index of the base into {self._folder}: {error}",
                 tip="set RUNCOMMIT_CACHE_DIR to a folder that you may write, with room in it",
             ) from error
-        finally:
-            with suppress(OSError):
-                temporary.unlink(missing_ok=True)
 
     def feeder(self, diff_id: DiffId, compression: Compression) -> BlobFeeder:
         """Index a layer from the chunks of its blob while they stream elsewhere."""
@@ -110,7 +105,7 @@ class BaseIndex:
     def _remove_abandoned(self) -> None:
         """Remove what writers left that were killed a day ago or earlier."""
         horizon = time.time() - _ABANDONED
-        for path in self._folder.glob("*.tmp*"):
+        for path in self._folder.glob(f"*{UNFINISHED}*"):
             with suppress(OSError):
                 if path.stat().st_mtime < horizon:
                     path.unlink()

@@ -9,16 +9,17 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runcommit_core.cachedir import cache_dir
 from runcommit_core.errors import ArchiveError, UsageError
 from runcommit_core.oci.descriptors import checked_digest
 from runcommit_core.oci.regions import digest_of, open_region
+from runcommit_core.staging import replacing
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from runcommit_core.oci.model import FileRegion
     from runcommit_core.tar.digests import Digest
 
@@ -70,12 +71,6 @@ def _remember(store: Path, key: str, digest: Digest) -> None:
     known.pop(key, None)
     known[key] = digest
     kept = dict(list(known.items())[-_MAX_REMEMBERED:])
-    with contextlib.suppress(OSError):
-        handle, name = tempfile.mkstemp(dir=store.parent, prefix=".digests-")
-        try:
-            with os.fdopen(handle, "w") as file:
-                json.dump(kept, file)
-            Path(name).replace(store)
-        except OSError:
-            Path(name).unlink()
-            raise
+    with contextlib.suppress(OSError), replacing(store) as beside:
+        beside.touch(0o600)  # paths are nobody else's business
+        beside.write_text(json.dumps(kept))
