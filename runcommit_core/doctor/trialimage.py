@@ -17,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runcommit_core.engine.elf import static_program
 from runcommit_core.oci.jsondoc import canonical_json
 from runcommit_core.oci.mediatypes import OCI_LAYER
 from runcommit_core.oci.output import NewLayer, write_layout
@@ -36,9 +37,6 @@ _PREFIX = "busybox-trial-"
 """Busybox takes its first argument for the applet only where its own name begins so."""
 
 _EPOCH = 1_700_000_000
-_ADDRESS = 0x400000
-_HEADERS = 64 + 56
-_ELF_MACHINES = {"x86_64": 62, "aarch64": 183}
 
 
 @record
@@ -82,25 +80,14 @@ def write_trial_image(folder: Path) -> TrialImage | None:
     return TrialImage(f"oci:{place}", (f"/{name}", *words))
 
 
-def elf(machine: str) -> bytes:
+def maker(machine: str) -> bytes:
     """A static program that makes the file ``/MADE`` and exits with 0, or with 1 if it cannot.
 
-    Source: the ELF specification, and Linux's tables of system calls (``open`` 2 and ``exit`` 60
-    on x86-64, ``openat`` 56 and ``exit`` 93 on arm64).  KeyError for other machines.
+    Source: Linux's tables of system calls (``open`` 2 and ``exit`` 60 on x86-64, ``openat`` 56 and
+    ``exit`` 93 on arm64).  KeyError for other machines.
     """
-    code = _CODES[machine]()
-    size = _HEADERS + len(code)
-    identification = b"\x7fELF\x02\x01\x01".ljust(16, b"\0")
-    header = struct.pack(
-        "<16sHHIQQQIHHHHHH",
-        *(identification, 2, _ELF_MACHINES[machine], 1, _ADDRESS + _HEADERS, 64, 0, 0),
-        *(64, 56, 1, 0, 0, 0),
-    )
-    readable_executable = 5
-    segment = struct.pack(
-        "<IIQQQQQQ", 1, readable_executable, 0, _ADDRESS, _ADDRESS, size, size, 0x1000
-    )
-    return header + segment + code
+    architecture, code = _CODES[machine]
+    return static_program(architecture, code())
 
 
 def _x86_64() -> bytes:
@@ -136,13 +123,16 @@ def _path() -> bytes:
     return f"/{MADE}\0".encode()
 
 
-_CODES: dict[str, Callable[[], bytes]] = {"x86_64": _x86_64, "aarch64": _aarch64}
+_CODES: dict[str, tuple[str, Callable[[], bytes]]] = {
+    "x86_64": ("amd64", _x86_64),
+    "aarch64": ("arm64", _aarch64),
+}
 
 
 def _program() -> tuple[bytes, tuple[str, ...]] | None:
     machine = os.uname().machine
     if machine in _CODES:
-        return elf(machine), ()
+        return maker(machine), ()
     busybox = shutil.which("busybox")
     if busybox is None or b"/ld" in Path(busybox).read_bytes()[:4096]:  # not a static one
         return None
