@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import pluggy
 
@@ -12,6 +11,7 @@ from runcommit_core.execute import core_steps
 from runcommit_core.interface.hookspecs import PROJECT, REQUIRED_STEPS, Pipeline
 from runcommit_core.interface.values import EngineInfo, EngineOptions
 from runcommit_core.plugins.distributions import sole
+from runcommit_core.plugins.importing import imported
 from runcommit_core.records import record
 from runcommit_core.version import is_installed, version
 
@@ -183,14 +183,10 @@ def described(steps: Pipeline, name: str, engine: EngineOptions) -> EngineInfo:
 
 
 def _imported(name: str, target: str) -> object:
-    module_name, _, attribute = target.partition(":")
     try:
-        found: Any = importlib.import_module(module_name)
-        for part in filter(None, attribute.split(".")):
-            found = getattr(found, part)
+        return imported(target)
     except Exception as error:
         raise UnknownBackendError(f"backend {name!r} cannot be imported: {error}") from error
-    return found
 
 
 def _rank(name: str) -> int:

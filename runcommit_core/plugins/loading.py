@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pluggy
 
 from runcommit_core.errors import BackendContractError, UsageError
 from runcommit_core.interface.hookspecs import PROJECT, Pipeline
+from runcommit_core.plugins.importing import imported
 from runcommit_core.records import record
 
 if TYPE_CHECKING:
@@ -71,11 +71,8 @@ def load_module(name: str, distribution: str, target: str) -> Plugin:
     :raises UsageError: it cannot be imported
     :raises BackendContractError: it has a wrong hook, or none
     """
-    module_name, _, attribute = target.partition(":")
     try:
-        found: Any = importlib.import_module(module_name)
-        for part in filter(None, attribute.split(".")):
-            found = getattr(found, part)
+        found = imported(target)
     except Exception as error:
         raise UsageError(
             f"plugin {_told(name, distribution)} cannot be imported: "
