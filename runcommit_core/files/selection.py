@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from runcommit_core.errors import UsageError
+from runcommit_core.index import links
 from runcommit_core.tar.reader import Kind
 
 if TYPE_CHECKING:
@@ -14,9 +15,6 @@ if TYPE_CHECKING:
 
     from runcommit_core.index.basetree import BaseTree
     from runcommit_core.index.node import Node
-
-MAX_LINKS = 40
-"""How many symlinks Linux follows in one path."""
 
 _SHOWN = 5
 
@@ -62,34 +60,14 @@ def resolve(tree: BaseTree, asked: str) -> bytes:
 
     :raises UsageError: there is nothing, a loop, or something that is no directory on the way
     """
-    todo = _components(os.fsencode(asked))
-    found: list[bytes] = []
-    links = 0
-    while todo:
-        name = todo.pop()
-        if name == b"..":
-            del found[-1:]
-            continue
-        node = tree.get(b"/".join([*found, name]))
-        if node is None:
-            raise _missing(tree, asked, found, name)
-        if node.kind is Kind.SYMLINK:
-            links += 1
-            if links > MAX_LINKS:
-                raise UsageError(f"cannot extract {asked}: its symlinks lead in a loop")
-            if node.link.startswith(b"/"):
-                found.clear()
-            todo += _components(node.link)
-            continue
-        found.append(name)
-        if todo and node.kind is not Kind.DIRECTORY:
-            raise UsageError(f"cannot extract {asked}: {_shown(found)} is no directory")
-    return b"/".join(found)
-
-
-def _components(path: bytes) -> list[bytes]:
-    """The components of a path, the last one first."""
-    return [part for part in reversed(path.split(b"/")) if part not in (b"", b".")]
+    found = links.resolve(tree, os.fsencode(asked))
+    if found.obstacle == "missing":
+        raise _missing(tree, asked, found.at)
+    if found.obstacle == "loop":
+        raise UsageError(f"cannot extract {asked}: its symlinks lead in a loop")
+    if found.obstacle:
+        raise UsageError(f"cannot extract {asked}: {_shown(found.at)} is no directory")
+    return found.path
 
 
 def walk(tree: BaseTree, path: bytes, below: bytes) -> Iterator[tuple[bytes, bytes, Node]]:
@@ -117,16 +95,19 @@ def _origin(tree: BaseTree, path: bytes, node: Node) -> Origin:
     return Origin(layer, name, node.sha256)
 
 
-def _missing(tree: BaseTree, asked: str, found: list[bytes], name: bytes) -> UsageError:
-    names = [os.fsdecode(each) for each in tree.children(b"/".join(found))]
+def _missing(tree: BaseTree, asked: str, path: bytes) -> UsageError:
+    folder, _, name = path.rpartition(b"/")
+    names = [os.fsdecode(each) for each in tree.children(folder)]
     near = difflib.get_close_matches(os.fsdecode(name), names, _SHOWN)
     there = near or names[:_SHOWN]
     more = ", …" if len(names) > len(there) and not near else ""
-    tip = f"{_shown(found)} has {', '.join(there)}{more}" if there else f"{_shown(found)} is empty"
+    tip = (
+        f"{_shown(folder)} has {', '.join(there)}{more}" if there else f"{_shown(folder)} is empty"
+    )
     return UsageError(
-        f"cannot extract {asked}: the result of the run has no {_shown([*found, name])}", tip=tip
+        f"cannot extract {asked}: the result of the run has no {_shown(path)}", tip=tip
     )
 
 
-def _shown(components: list[bytes]) -> str:
-    return "/" + os.fsdecode(b"/".join(components))
+def _shown(path: bytes) -> str:
+    return "/" + os.fsdecode(path)
