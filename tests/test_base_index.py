@@ -8,15 +8,21 @@ import io
 import multiprocessing
 import os
 import time
+from typing import TYPE_CHECKING
 
 import pytest
 
 from runcommit_core.errors import ArchiveError
+from runcommit_core.index.basetree import BaseTree, with_tree
 from runcommit_core.index.index import BaseIndex
 from runcommit_core.index.layerfile import IndexDamagedError
 from runcommit_core.oci.model import Compression
+from runcommit_core.tar.digests import DiffId
 from runcommit_core.tar.reader import Kind
 from tests.tars import Member, diff_id, directory, hardlink, symlink, tar
+
+if TYPE_CHECKING:
+    from runcommit_core.index.node import Node
 
 
 @pytest.fixture
@@ -307,6 +313,41 @@ def test_an_index_of_another_layer_is_not_believed(index, tmp_path):
     (path,) = files(tmp_path)
     path.rename(path.with_name(f"{diff_id(two)[7:]}.sqlite3"))
     assert not index.has(diff_id(two))
+
+
+def test_an_index_that_proves_damaged_midway_is_made_and_used_once_more(index, tmp_path, caplog):
+    data = tar(*(Member(b"%03d" % n, content=b"%d" % n) for n in range(300)))
+    name = add(index, data)
+    (path,) = files(tmp_path)
+    with path.open("r+b") as file:
+        file.seek(path.stat().st_size // 2)
+        file.write(bytes(2000))
+    opened, used = [], []
+
+    def open_tree() -> BaseTree:
+        opened.append(index.has(name))
+        add(index, data)
+        return index.tree([name])
+
+    def use(tree: BaseTree) -> list[Node | None]:
+        used.append(len(opened))
+        return [tree.get(b"%03d" % n) for n in range(300)]
+
+    assert all(with_tree(open_tree, use))
+    assert (opened, used) == ([True, False], [1, 2])
+    assert f"the index of base layer {name} is damaged" in caplog.text
+
+
+def test_an_index_that_is_damaged_twice_is_an_error(index):
+    tries = []
+
+    def use(_tree: BaseTree) -> None:
+        tries.append(1)
+        raise IndexDamagedError(DiffId("sha256:0"), "of a disk that breaks")
+
+    with pytest.raises(IndexDamagedError, match="a disk that breaks"):
+        with_tree(lambda: index.tree([]), use)
+    assert len(tries) == 2
 
 
 def test_a_layer_that_is_not_indexed(index):

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import shutil
 from typing import TYPE_CHECKING
 
 from runcommit_core.errors import BackendContractError
-from runcommit_core.index.layerfile import IndexDamagedError
+from runcommit_core.index.basetree import with_tree
 from runcommit_core.interface.progress import metered_stream
 from runcommit_core.interface.values import Layer, Layers, RawLayer
 from runcommit_core.layer.canonical import LayerReport, canonicalise
@@ -20,13 +19,11 @@ from runcommit_core.request.layer_options import policy
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from runcommit_core.index.basetree import BaseTree
     from runcommit_core.interface.job import Job
     from runcommit_core.interface.values import SavedImage
     from runcommit_core.layer.changes import Changes
     from runcommit_core.tar.digests import DiffId
-
-
-log = logging.getLogger("runcommit")
 
 
 def extract_layers(job: Job, saved: SavedImage) -> Layers:
@@ -38,11 +35,7 @@ def extract_layers(job: Job, saved: SavedImage) -> Layers:
     raw_layers = new_layers(job, saved)
     if not raw_layers and not saved.upper and not job.layer.always:
         return Layers()
-    try:
-        report = _write(job, raw_layers, saved.upper)
-    except IndexDamagedError as error:
-        log.warning("%s; reading the base anew", error)
-        report = _write(job, raw_layers, saved.upper)
+    report = with_tree(job.tree, lambda tree: _write(job, tree, raw_layers, saved.upper))
     if report.diff_id is None:
         job.output.unlink()
         return Layers(warnings=report.warnings)
@@ -50,9 +43,8 @@ def extract_layers(job: Job, saved: SavedImage) -> Layers:
     return Layers((layer,), report.warnings)
 
 
-def _write(job: Job, raw_layers: list[RawLayer], upper: Path | None) -> LayerReport:
+def _write(job: Job, tree: BaseTree, raw_layers: list[RawLayer], upper: Path | None) -> LayerReport:
     with contextlib.ExitStack() as stack:
-        tree = stack.enter_context(job.tree())
         tars = [
             stack.enter_context(TarChanges(raw.open, name=f"the engine's layer {raw.diff_id[:19]}"))
             for raw in raw_layers

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 from typing import TYPE_CHECKING, TypeVar
 
 from runcommit_core.cachedir import cache_dir
@@ -20,8 +19,6 @@ if TYPE_CHECKING:
     from runcommit_core.interface.values import Layers
     from runcommit_core.oci.model import BaseImage
     from runcommit_core.staging import Staging
-
-log = logging.getLogger("runcommit")
 
 T = TypeVar("T")
 
@@ -48,7 +45,7 @@ class Opened:
         from runcommit_core.files.selection import select
 
         image = result_image(job, layers)
-        selected = with_tree(image, job, lambda tree: select(tree, self._asked.paths))
+        selected = with_result_tree(image, job, lambda tree: select(tree, self._asked.paths))
         folder = job.folder / "contents"
         folder.mkdir()
         contents = collect(selected, image.layers, job.locate, folder)
@@ -105,16 +102,9 @@ def result_image(job: Job, layers: Layers) -> BaseImage:
     return on_top(job.base, layers, job.base.config)
 
 
-def with_tree(image: BaseImage, job: Job, use: Callable[[BaseTree], T]) -> T:
-    """Call ``use`` with the image's tree, once more where an index proves damaged."""
+def with_result_tree(image: BaseImage, job: Job, use: Callable[[BaseTree], T]) -> T:
+    """Call ``use`` with the tree of the job's base or result; once more as ``with_tree`` does."""
+    from runcommit_core.index.basetree import with_tree
     from runcommit_core.index.indexing import Indexing
-    from runcommit_core.index.layerfile import IndexDamagedError
 
-    indexing = Indexing(cache_dir(), image, job.locate)
-    try:
-        with indexing.tree() as tree:
-            return use(tree)
-    except IndexDamagedError as error:
-        log.warning("%s; reading the image anew", error)
-    with indexing.tree() as tree:
-        return use(tree)
+    return with_tree(Indexing(cache_dir(), image, job.locate).tree, use)

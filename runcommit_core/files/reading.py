@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from runcommit_core.errors import UsageError
 from runcommit_core.files.contents import collect
-from runcommit_core.files.output import result_image, with_tree
+from runcommit_core.files.output import result_image, with_result_tree
 from runcommit_core.files.selection import resolve, select, walk
 from runcommit_core.interface.values import Layers
 from runcommit_core.tar.reader import Kind
@@ -31,7 +31,7 @@ def read_files(job: Job, paths: Iterable[str], layers: Layers | None = None) -> 
     :raises ArchiveError: a layer is not what its index says
     """
     image = result_image(job, layers or Layers())
-    found = with_tree(image, job, lambda tree: _regular(tree, tuple(paths)))
+    found = with_result_tree(image, job, lambda tree: _regular(tree, tuple(paths)))
     with tempfile.TemporaryDirectory(dir=job.folder) as folder:
         contents = collect(found.values(), image.layers, job.locate, Path(folder))
         return {
@@ -47,7 +47,7 @@ def list_files(job: Job, folders: Iterable[str], layers: Layers | None = None) -
     is no folder has nothing below it.  The cost is that of what is listed.
     """
     image = result_image(job, layers or Layers())
-    return with_tree(image, job, lambda tree: list(_below(tree, tuple(folders))))
+    return with_result_tree(image, job, lambda tree: list(_below(tree, tuple(folders))))
 
 
 def _regular(tree: BaseTree, paths: tuple[str, ...]) -> dict[str, Selected]:

@@ -9,19 +9,31 @@ attributes and keeps the children, everything else replaces all that was there.
 
 from __future__ import annotations
 
+import logging
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from runcommit_core.errors import ArchiveError
-from runcommit_core.index.layerfile import IMPLIED, OPAQUE, WHITEOUT, LayerFile, key_of
+from runcommit_core.index.layerfile import (
+    IMPLIED,
+    OPAQUE,
+    WHITEOUT,
+    IndexDamagedError,
+    LayerFile,
+    key_of,
+)
 from runcommit_core.index.node import IMPLIED_DIRECTORY, Node, unpack
 from runcommit_core.tar.reader import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from runcommit_core.tar.digests import DiffId
+
+T = TypeVar("T")
+
+log = logging.getLogger("runcommit")
 
 _Layers = tuple[int, ...]
 _DIRECTORY, _HARDLINK = Kind.DIRECTORY, Kind.HARDLINK
@@ -95,6 +107,21 @@ class BaseTree:
             )
         target, origin = linked
         return target._replace(group=target.group or node.link), origin
+
+
+def with_tree(open_tree: Callable[[], BaseTree], use: Callable[[BaseTree], T]) -> T:
+    """Call ``use`` with an opened tree; once more with one opened anew where an index is damaged.
+
+    What is damaged has been removed by then, so that who opens the tree indexes it anew.  ``use``
+    must be able to begin once more.
+    """
+    try:
+        with open_tree() as tree:
+            return use(tree)
+    except IndexDamagedError as error:
+        log.warning("%s; reading the layer anew", error)
+    with open_tree() as tree:
+        return use(tree)
 
 
 class _View:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, TypeVar
 
 from runcommit_core.cachedir import cache_dir
+from runcommit_core.index.basetree import with_tree
 from runcommit_core.index.indexing import Indexing
-from runcommit_core.index.layerfile import IndexDamagedError
 from runcommit_core.oci.base import open_base
 
 if TYPE_CHECKING:
@@ -17,8 +16,6 @@ if TYPE_CHECKING:
     from runcommit_core.oci.model import BaseImage
 
 T = TypeVar("T")
-
-log = logging.getLogger("runcommit")
 
 
 def with_image_tree(reference: str, use: Callable[[BaseTree, BaseImage], T]) -> T:
@@ -31,10 +28,4 @@ def with_image_tree(reference: str, use: Callable[[BaseTree, BaseImage], T]) -> 
     """
     image = open_base(reference)
     indexing = Indexing(cache_dir(), image, lambda layer: layer)
-    try:
-        with indexing.tree() as tree:
-            return use(tree, image)
-    except IndexDamagedError as error:
-        log.warning("%s; reading the image anew", error)
-    with indexing.tree() as tree:
-        return use(tree, image)
+    return with_tree(indexing.tree, lambda tree: use(tree, image))
