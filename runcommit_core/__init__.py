@@ -58,6 +58,11 @@ if TYPE_CHECKING:
     from runcommit_core.surroundings.capabilities import added_capabilities
     from runcommit_core.surroundings.emulation import check_emulation
     from runcommit_core.surroundings.limits import rootless_limits
+    from runcommit_core.surroundings.variables import (
+        PUBLIC_VARIABLES,
+        client_environment,
+        variable_words,
+    )
 
 _HOMES = {
     "api": ("run_commit",),
@@ -105,11 +110,13 @@ _HOMES = {
     "surroundings.capabilities": ("added_capabilities",),
     "surroundings.emulation": ("check_emulation",),
     "surroundings.limits": ("rootless_limits",),
+    "surroundings.variables": ("PUBLIC_VARIABLES", "client_environment", "variable_words"),
     "engine.transport": ("Transport",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "PUBLIC_VARIABLES",
     "Access",
     "ArchiveError",
     "Backend",
@@ -146,6 +153,7 @@ __all__ = [
     "added_capabilities",
     "await_orphans",
     "check_emulation",
+    "client_environment",
     "end_orphans",
     "explain",
     "forget_copy",
@@ -163,6 +171,7 @@ __all__ = [
     "save_root",
     "save_upper",
     "space_finding",
+    "variable_words",
     "version_finding",
 ]
 

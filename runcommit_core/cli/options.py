@@ -251,7 +251,7 @@ def engine_flags(values: tuple[str, ...]) -> tuple[str, ...]:
 def _variable(item: str) -> tuple[str, str]:
     key, separator, value = item.partition("=")
     if not key:
-        raise click.BadParameter(f"{item!r} has no name", param_hint="--env")
+        raise click.BadParameter("a variable has no name", param_hint="--env")
     if not separator:
         if key not in os.environ:
             raise click.BadParameter(

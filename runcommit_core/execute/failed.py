@@ -97,7 +97,9 @@ class _Helper:
         return any(thing.kind == "container" for thing in found)
 
     def _entry(self, job: Job) -> Entry:
-        within = dataclasses.replace(job, argv=self._shell)
+        # the container has the variables already, and no command line may hold their values
+        run = dataclasses.replace(job.run, env={})
+        within = dataclasses.replace(job, argv=self._shell, run=run)
         return self._steps.enter(job=within, container=Container(job.name))
 
     def _open(self, job: Job, error: RuncommitError) -> None:
@@ -118,8 +120,7 @@ class _Helper:
     def _keep(self, job: Job, error: RuncommitError) -> None:
         """Leave the container, and say how to get into it.
 
-        The job's folder goes, and with it what was mounted from there; no value of a variable may
-        get into a log.
+        The job's folder goes, and with it what was mounted from there.
         """
         job.containers.pop_all()
         self._record.note(kept=True)

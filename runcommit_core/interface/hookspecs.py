@@ -160,7 +160,8 @@ class Pipeline(Backend, Protocol):
     def enter(self, job: Job, container: Container) -> Entry:
         """Say how ``job.argv`` runs attached to a terminal, with what the container holds now.
 
-        Nothing is run here.  ``job.run`` is to hold as it did for the command.  Optional: a
+        Nothing is run here.  ``job.run`` is to hold as it did for the command, but for the
+        variables, which the container has.  Optional: a
         backend without it takes neither ``--keep-on-failure`` nor ``--shell-on-failure``; one
         with it has pushed the removal of the container on ``job.containers``.
         """

@@ -88,12 +88,12 @@ class RunOptions:
         return memory + (["--cpus", f"{self.cpus:g}"] if self.cpus else [])
 
     def words(self, *, workdir: str = "--workdir") -> list[str]:
-        """User, workdir, network and env as words, for engines that spell them like docker."""
+        """User, workdir and network as words, for engines that spell them like docker.
+
+        Those of ``env`` are :func:`runcommit_core.variable_words`.
+        """
         chosen = [(workdir, self.workdir), ("--user", self.user), ("--network", self.network)]
-        words = [word for flag, value in chosen if value for word in (flag, value)]
-        return words + [
-            word for key, value in self.env.items() for word in ("--env", f"{key}={value}")
-        ]
+        return [word for flag, value in chosen if value for word in (flag, value)]
 
 
 @record(kw_only=True)

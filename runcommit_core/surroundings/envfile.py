@@ -40,8 +40,8 @@ def _variable(raw: bytes, where: str) -> dict[str, str]:
         raise UsageError(f"{where}: no variable name before '='")
     if any(character.isspace() for character in key):
         raise UsageError(
-            f"{where}: the variable name {key!r} holds white space",
-            tip="write KEY=VALUE, without export and without blanks around =",
+            f"{where}: the name of a variable holds white space",
+            tip="write KEY=VALUE on one line, without export and without blanks around =",
         )
     if "\0" in value:
         raise UsageError(f"{where}: a NUL character, which no variable can hold")

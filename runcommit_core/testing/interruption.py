@@ -74,6 +74,8 @@ _WITH_NULL = "test -e /dev/null || { mkdir -p /dev; : > /dev/null; }"
 _WAIT = "sleep 300 & wait"
 """A shell that waits hears signals at once.  What it waits for wants a /dev/null."""
 
+WAITING = f"{_WITH_NULL}; {_WAIT}"
+
 
 class InterruptionContract:
     """How a job ends before its time."""

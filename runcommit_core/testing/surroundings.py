@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import secrets
 import shlex
+import signal
 import socket
 from typing import TYPE_CHECKING
 
 from runcommit_core.testing import bases
-from runcommit_core.testing.bench import image_config
+from runcommit_core.testing.bench import image_config, processes_with, started
 from runcommit_core.testing.declared import refused
 from runcommit_core.testing.duties import LACKS, Duty
 from runcommit_core.testing.ends import COMMAND_FAILED, USAGE
@@ -17,11 +19,14 @@ from runcommit_core.testing.expectations import (
     expect_content,
     expect_diff_id,
     expect_end,
+    expect_ending,
     expect_equal,
+    expect_line,
     expect_said,
     expect_success,
     expect_unsaid,
 )
+from runcommit_core.testing.interruption import WAITING
 
 if TYPE_CHECKING:
     from runcommit_core.testing.bench import Bench
@@ -42,6 +47,12 @@ _BASES_OWN = Duty(
     "load",
     "give the private copy the config job.transport.config; the result's own is made by the core"
     " from the base's, whatever the run was given",
+)
+_UNSEEN = Duty(
+    "run",
+    "let no value of job.run.env stand in a command line, which all users of the machine can read:"
+    " give the client variable_words(job) in the environment client_environment(job), or what"
+    " does the same",
 )
 _NETWORK = Duty("run", "give the engine job.run.network: none, host or a network of the engine's")
 _MEMORY = Duty(
@@ -94,6 +105,30 @@ class SurroundingsContract:
         show = 'test "$ONE|$TWO" = "from the file|option" && test "$SOURCE_DATE_EPOCH" -gt 0'
         ran = bench.job(base.ref, "--env-file", path, "-e", "TWO=option", "-c", show)
         expect_success(ran, _SELF)
+
+    def test_no_value_of_a_variable_is_seen(self, bench: Bench, base: bases.Base) -> None:
+        value, path = f"s3cret-{secrets.token_hex(8)}", bench.folder / "env"
+        path.write_text(f"TOKEN={value}\nPATH=/bin:/{value}\nEMPTY=\n")
+        lines = {"LINES_OF": f"{value}\nanother {value}\n"}
+        given = ("-vv", "--env-file", str(path), "-e", "LINES_OF")
+        job = ("run", *bench.choice, base.ref, *given, "-c", f"echo started; {WAITING}")
+        with started(bench, *job, env=lines) as (running, said):
+            expect_line(running, said, "started", _UNSEEN)
+            shown = processes_with(value)
+            running.send_signal(signal.SIGTERM)
+            expect_ending(running, said, _UNSEEN)
+        expect_equal("the processes with a value in their command line", shown, [], _UNSEEN)
+        outputs = [bench.folder / name for name in ("metadata", "provenance")]
+        names = (word for path in outputs for word in (f"--{path.name}", path))
+        layer = bench.folder / "layer.tar"
+        show = 'echo -n "$TOKEN|$PATH|${EMPTY-unset}|$LINES_OF" > /tmp/seen'
+        ran = bench.job(base.ref, *given, *names, "-o", layer, "-c", show, env=lines)
+        expect_diff_id(ran, duty=_SELF)
+        seen = f"{value}|/bin:/{value}||{lines['LINES_OF']}".encode()
+        expect_content(layer, "tmp/seen", seen, _SELF)
+        texts = (said.read_text(), ran.stderr, *(path.read_text() for path in outputs))
+        for text in texts:
+            expect(value not in text, "no value to be told", _UNSEEN, seen="one is told")
 
     def test_no_network_means_none(self, bench: Bench, base: bases.Base) -> None:
         if not bench.isolated:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from runcommit_buildah.checks import lacking
 from runcommit_core import (
+    PUBLIC_VARIABLES,
     Access,
     Container,
     EngineError,
@@ -104,6 +105,7 @@ def run(job: Job, image: Image) -> Container:
             raise
         forget_copy(job)
         process.output(*_from_words(job, load(job)))
+    _set_variables(job)
     completed = process.attached(*_run_words(job), console=job.console, timeout=job.run.timeout)
     if completed.returncode:
         _raise_failure(job, completed)
@@ -239,11 +241,35 @@ def _from_words(job: Job, image: Image) -> tuple[str, ...]:
     return (*_buildah(job), "from", *options, image.name)
 
 
+def _set_variables(job: Job) -> None:
+    """Have the container hold the variables, none of whose values stands in a command line.
+
+    ``run`` takes values from its words alone; ``config`` takes them from its environment, where
+    names of our own cannot change buildah itself, and expands them.
+    """
+    own = {name: value for name, value in job.run.env.items() if name not in PUBLIC_VARIABLES}
+    if not own:
+        return
+    stand_ins = {name: f"RUNCOMMIT_{job.id}_{n}" for n, name in enumerate(own)}
+    values = {stand_ins[name]: value for name, value in own.items() if value}
+    words = [f"--env={name}" for name in values]
+    # an empty value would be taken for none
+    words += [
+        f"--env={name}=${{{stand_ins[name]}}}" if value else f"--env={name}="
+        for name, value in own.items()
+    ]
+    words += [f"--env={name}-" for name in values]
+    environment = process.environment() | values
+    process.output(*_buildah(job), "config", *words, job.name, env=environment)
+
+
 def _run_words(job: Job) -> tuple[str, ...]:
     """All words of the command that runs the user's in it."""
     options = ["--hostname=runcommit"]
     options += [f"--cap-add=CAP_{name}" for name in added_capabilities(job.run.flags)]
     options += job.run.words(workdir="--workingdir")
+    public = job.run.env.keys() & PUBLIC_VARIABLES
+    options += [f"--env={name}={job.run.env[name]}" for name in sorted(public)]
     for mount in job.run.mounts:
         if mount.source:
             mode = "ro" if mount.read_only else "rw"

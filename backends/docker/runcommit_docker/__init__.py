@@ -21,12 +21,14 @@ from runcommit_core import (
     Place,
     SavedImage,
     UsageError,
+    client_environment,
     forget_copy,
     found_copy,
     hookimpl,
     process,
     recalled_copy,
     save_root,
+    variable_words,
 )
 from runcommit_docker.address import client_config, config_folder, place_of
 from runcommit_docker.checks import NO_ROOT, check_platform, lacking
@@ -101,7 +103,7 @@ def run(job: Job, image: Image) -> Container:
     """Run the command with ``docker run``, attached, without the daemon's log."""
     job.containers.callback(process.undo, *_docker(job), "rm", "--force", "--volumes", job.name)
     completed = process.attached(
-        *_run_words(job, image), console=job.console,
+        *_run_words(job, image), console=job.console, env=client_environment(job),
         timeout=job.run.timeout, end=(*_docker(job), "kill", job.name),
     )  # fmt: skip
     if completed.returncode:
@@ -240,7 +242,7 @@ def _run_words(job: Job, image: Image) -> tuple[str, ...]:
     """All words of the command that runs the container."""
     options = ["--name", job.name, "--label", f"runcommit.job={job.id}"]
     options += ["--pull=never", "--log-driver=none", "--hostname=runcommit"]
-    options += [*job.run.words(), *job.run.limits()]
+    options += [*job.run.words(), *variable_words(job), *job.run.limits()]
     options += ["--platform", job.run.platform] if job.run.platform else []
     options += [word for mount in job.run.mounts for word in mount.words()]
     return (*_docker(job), "run", *options, *job.run.flags, image.name, *job.argv)

@@ -21,6 +21,7 @@ from runcommit_core import (
     Place,
     SavedImage,
     added_capabilities,
+    client_environment,
     forget_copy,
     found_copy,
     hookimpl,
@@ -28,6 +29,7 @@ from runcommit_core import (
     recalled_copy,
     save_root,
     save_upper,
+    variable_words,
 )
 from runcommit_podman.address import place_of
 from runcommit_podman.checks import check_platform, check_root, lacking
@@ -102,7 +104,7 @@ def run(job: Job, image: Image) -> Container:
     )
     with without_a_trace():
         completed = process.attached(
-            *_run_words(job, image), console=job.console,
+            *_run_words(job, image), console=job.console, env=client_environment(job),
             timeout=job.run.timeout, end=(*_podman(job), "kill", job.name),
         )  # fmt: skip
     if completed.returncode:
@@ -229,7 +231,7 @@ def _run_words(job: Job, image: Image) -> tuple[str, ...]:
     options = ["--name", job.name, "--label", f"runcommit.job={job.id}"]
     options += ["--pull=never", "--log-driver=none", "--hostname=runcommit", "--http-proxy=false"]
     options += [f"--cap-add={name}" for name in added_capabilities(job.run.flags)]
-    options += [*job.run.words(), *job.run.limits()]
+    options += [*job.run.words(), *variable_words(job), *job.run.limits()]
     options += ["--platform", job.run.platform] if job.run.platform else []
     # a tmpfs begins empty, as docker's do
     mounts = [mount.words(tmpfs=",notmpcopyup") for mount in job.run.mounts]

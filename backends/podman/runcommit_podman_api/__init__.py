@@ -105,7 +105,7 @@ def load(job: Job) -> Image:
 def run(job: Job, image: Image) -> Container:
     """Create the container, attach to it and start it."""
     from runcommit_podman_api.asking import told
-    from runcommit_podman_api.creation import container_spec
+    from runcommit_podman_api.creation import container_spec, without_values
     from runcommit_podman_api.running import run_attached
 
     wire = _service(job).wire
@@ -113,7 +113,9 @@ def run(job: Job, image: Image) -> Container:
     job.containers.callback(process.taken_back, f"container {job.name}", _removal(job))
     with told("create the container"):
         headers = {"Content-Type": "application/json"}
-        wire.post("/containers/create", data=body, headers=headers).raise_for_status()
+        shown = without_values(body)
+        answer = wire.post("/containers/create", data=body, shown=shown, headers=headers)
+        answer.raise_for_status()
     try:
         with without_a_trace():
             code, said = run_attached(wire, job.name, job.console, job.run.timeout)

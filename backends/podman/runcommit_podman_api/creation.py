@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from runcommit_core import added_capabilities
+from runcommit_core import PUBLIC_VARIABLES, added_capabilities
 from runcommit_podman_api.flags import limits, merged, part_of
 
 if TYPE_CHECKING:
     from runcommit_core import Image, Job, Mount
 
+_HIDDEN = "*****"
 _MODES = ("none", "host", "bridge", "private", "slirp4netns", "pasta")
 
 
@@ -42,6 +43,14 @@ def container_spec(job: Job, image: Image) -> str:
         **_network(run.network),
     }
     return json.dumps(merged(spec, part_of(run.flags)))
+
+
+def without_values(body: str) -> str:
+    """The same body as it may be seen: with the names of variables alone."""
+    spec = json.loads(body)
+    env = spec["env"]
+    spec["env"] = {name: env[name] if name in PUBLIC_VARIABLES else _HIDDEN for name in env}
+    return json.dumps(spec)
 
 
 def _mount(mount: Mount) -> dict[str, Any]:

@@ -29,7 +29,10 @@ _SOCKETS = ("http+unix", "unix")
 
 @dataclass(frozen=True, slots=True)
 class Wire:
-    """The way to a service at ``url``; ``client`` is podman-py's, None in a rehearsal."""
+    """The way to a service at ``url``; ``client`` is podman-py's, None in a rehearsal.
+
+    ``shown`` is what is told instead of the ``data`` that a request sends.
+    """
 
     url: str
     client: PodmanClient | None
@@ -53,9 +56,10 @@ class Wire:
         *,
         params: Mapping[str, Any] | None = None,
         data: str | Iterator[bytes] | None = None,
+        shown: str | None = None,
         **options: Any,
     ) -> Any:
-        words = _curl(self.url, method, path, params or {}, data)
+        words = _curl(self.url, method, path, params or {}, shown or data)
         if self.client is None:
             sent = None if data is None or isinstance(data, str) else data
             return Imagined(process.attempt(*words, stdin=sent))

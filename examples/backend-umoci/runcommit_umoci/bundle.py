@@ -54,7 +54,9 @@ def write_bundle(job: Job, place: Path, base: Path) -> None:
             **_limits(job),
         },
     }
-    (place / "config.json").write_text(json.dumps(bundle))
+    path = place / "config.json"
+    path.touch(mode=0o600)  # the values of variables are in it
+    path.write_text(json.dumps(bundle))
 
 
 def _capabilities(*, root: bool) -> dict[str, list[str]]:
