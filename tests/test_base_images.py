@@ -680,9 +680,10 @@ def test_a_compressed_layer_is_hashed_once(
     os.utime(reference, ns=(facts.st_atime_ns, facts.st_mtime_ns + 1))
     assert_holds(open_base(reference), image)
     assert len(read) == 4
-    (cache / "digests.json").write_bytes(b"no JSON")
-    assert_holds(open_base(reference), image)
-    assert len(read) == 6
+    for count, damaged in enumerate((b"no JSON", b"[]", b"[" * 100_000), 3):
+        (cache / "digests.json").write_bytes(damaged)
+        assert_holds(open_base(reference), image)
+        assert len(read) == 2 * count
 
 
 def test_an_unusable_cache_costs_time_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -183,6 +183,8 @@ def test_a_base_without_history_gets_none() -> None:
     [
         {"cmd": "['x']"},
         {"entrypoint": "[1]"},
+        {"entrypoint": "[" * 100_000},
+        {"cmd": '["\udcff"]'},
         {"expose": ["0"]},
         {"expose": ["65536"]},
         {"expose": ["9-8"]},

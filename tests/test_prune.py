@@ -10,11 +10,21 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runcommit_core import EngineError, Leftover, await_orphans, hookimpl, made_by, process
+from runcommit_core import (
+    EngineError,
+    Leftover,
+    await_orphans,
+    found_copy,
+    hookimpl,
+    made_by,
+    process,
+    recalled_copy,
+)
 from runcommit_core.housekeeping.prune import Choice, Prune, look, remove
 from runcommit_core.interface.values import EngineOptions
 from runcommit_core.staging import replacing
@@ -182,6 +192,29 @@ def test_an_unknown_backend_keeps_the_record_and_says_so(base: str, cache: Path,
     assert records(cache) == []
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"[]",
+        b"[" * 100_000,
+        b'{"form": 1}',
+        b'{"form": 1, "id": 5}',
+        b'{"form": 1, "id": "a", "outputs": "/"}',
+        b'{"form": 1, "id": "a", "outputs": [5]}',
+        b'{"form": 1, "id": "a", "environment": {"HOME": 5}}',
+        b'{"form": 1, "id": "a", "form": 1}',
+    ],
+)
+def test_a_record_that_makes_no_sense_is_left_alone(cache: Path, text: bytes):
+    path = cache / "jobs" / "0123456789ab.json"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(text)
+    done = runcommit("prune", "-v")
+    assert (done.returncode, path.read_bytes()) == (0, text), done.errors
+    assert "job 0123456789ab" in done.errors
+
+
 def test_processes_that_a_killed_job_left_are_ended(base: str, tmp_path: Path):
     with waiting_job(base, tmp_path) as (running, job_id):
         kill(running)
@@ -279,6 +312,25 @@ def gone(choice: Choice, **options: Any) -> list[str]:
     found = [each.thing.name.rpartition(":")[2] for each in prune.found([("x", EngineOptions())])]
     assert prune.problems == []
     return found
+
+
+@pytest.mark.parametrize("text", [b"", b"[]", b"[" * 100_000, b'{"x": 1}', b'{"x": "a", "x": "b"}'])
+def test_ids_of_copies_that_make_no_sense_are_as_good_as_unknown(cache: Path, text: bytes):
+    place = cache / "bases" / "0a"
+    place.parent.mkdir(parents=True)
+    cache.chmod(0o700)
+    diff_ids = (f"sha256:{'1' * 64}",)
+    job: Any = SimpleNamespace(
+        backend="canned",
+        engine=EngineOptions(),
+        place=None,
+        transport=SimpleNamespace(name="localhost/runcommit/base:0a", diff_ids=diff_ids),
+    )
+    place.write_bytes(text)
+    assert recalled_copy(job) == ""
+    assert found_copy(job, "id", diff_ids)
+    assert recalled_copy(job) == "id"
+    assert [path.name for path in place.parent.iterdir()] == ["0a"]
 
 
 def test_copies_of_bases_go_oldest_first(copies: Engine):

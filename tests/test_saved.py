@@ -251,16 +251,19 @@ def test_without_a_layer(tmp_path: Path):
 @pytest.mark.parametrize(
     ("manifest", "match"),
     [
-        (b"", "no JSON"),
-        (b"{", "no JSON"),
-        (b"\xff", "no JSON"),
-        (b"{}", "no JSON array"),
+        (b"", "not valid JSON"),
+        (b"{", "not valid JSON"),
+        (b"\xff", "not valid JSON"),
+        (b"[" * 100_000, "nested too deeply"),
+        (b'[{"Config": "c", "Config": "d", "Layers": []}]', "occurs twice"),
+        (b"{}", "must be an array"),
+        (b'[{"Config": "c", "Layers": {}}]', "where an array must be"),
         (b"[]", "0 images"),
         (b"[null]", "0 images"),
-        (b"[1]", "names no config"),
+        (b"[1]", "where an object must be"),
         (b'[{"Layers": []}]', "names no config"),
         (b'[{"Config": "c"}]', "c"),
-        (b'[{"Config": 1, "Layers": []}]', "names no config|has no 1"),
+        (b'[{"Config": 1, "Layers": []}]', "Config is a number"),
     ],
 )
 def test_a_manifest_that_is_none(tmp_path: Path, manifest: bytes, match: str):
@@ -444,7 +447,11 @@ def test_an_index_must_have_one_image(pushed: Pushed, count: int):
 
 
 @pytest.mark.parametrize(
-    "manifest", [[], {}, {"config": {}}, {"config": None, "layers": []}, {"manifests": None}, 1]
+    "manifest",
+    [
+        *([], {}, 1, {"config": {}}, {"config": None, "layers": []}, {"manifests": None}),
+        *({"manifests": [1]}, {"manifests": [{}]}, {"manifests": [{"digest": []}]}),
+    ],
 )
 def test_a_pushed_manifest_that_is_none(pushed: Pushed, manifest: object):
     pushed.manifest(manifest, "tag")
@@ -453,7 +460,7 @@ def test_a_pushed_manifest_that_is_none(pushed: Pushed, manifest: object):
 
 def test_a_pushed_manifest_that_is_no_json(pushed: Pushed):
     pushed.manifests["tag"] = b"\xff{"
-    push_refused(pushed, "no JSON")
+    push_refused(pushed, "not valid JSON")
 
 
 def test_layers_of_a_push_must_be_null_or_listed(pushed: Pushed):

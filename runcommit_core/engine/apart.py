@@ -6,7 +6,6 @@ A rootless engine's files belong to ids that exist in the engine's user namespac
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import sys
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from runcommit_core.engine import process
 from runcommit_core.errors import ArchiveError
+from runcommit_core.oci.jsondoc import parse_record
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,9 +52,9 @@ def saved_apart(
     path = job.folder / f"apart-{job.id}.tar"
     completed = process.attempt(*enter, *_isolated(module), os.fspath(path), *words)
     if completed.returncode == ArchiveError.exit_code:
-        said = json.loads(completed.output)
+        said = parse_record(completed.output.encode(), f"what {module} answered")
         raise ArchiveError(said["error"], tip=said["tip"])
-    said = json.loads(process.checked(completed).output)
+    said = parse_record(process.checked(completed).output.encode(), f"what {module} answered")
     for warning in said["warnings"]:
         log.warning("%s", warning)
     job.transport.used = used

@@ -13,7 +13,9 @@ import logging
 from typing import TYPE_CHECKING
 
 from runcommit_core.engine import process
+from runcommit_core.errors import ArchiveError
 from runcommit_core.housekeeping.ledger import selecting, used_marker
+from runcommit_core.oci.jsondoc import parse_record, text_at
 from runcommit_core.staging import replacing
 
 if TYPE_CHECKING:
@@ -59,8 +61,10 @@ def _engine(job: Job) -> str:
 
 def _read(job: Job) -> dict[str, str]:
     # whatever cannot be read is as good as unknown
-    with contextlib.suppress(OSError, ValueError):
-        return dict(json.loads(used_marker(job.transport.name).read_bytes()))
+    place = used_marker(job.transport.name)
+    with contextlib.suppress(OSError, ArchiveError):
+        ids = parse_record(place.read_bytes(), str(place))
+        return {engine: text_at(ids, engine, str(place)) for engine in ids}
     return {}
 
 

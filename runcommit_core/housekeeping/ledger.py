@@ -20,7 +20,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 from runcommit_core.cachedir import cache_dir
 from runcommit_core.engine import process
+from runcommit_core.errors import ArchiveError
 from runcommit_core.interface.values import EngineOptions
+from runcommit_core.oci.jsondoc import object_at, parse_record, text_at, texts_at
 from runcommit_core.records import record
 from runcommit_core.staging import mark, replacing
 
@@ -44,6 +46,8 @@ SELECTING = (
 
 _FORM = 1
 _SUFFIX = ".json"
+_MOST_BYTES = 1 << 20
+_UNREADABLE = b"{}"
 
 
 class Record:
@@ -205,23 +209,12 @@ def _known(path: Path, locks: contextlib.ExitStack) -> Known | None:
     living = not _lock(file)
     if not living and not path.exists():
         return None
-    facts = _decoded(os.pread(file, 1 << 20, 0)) or {"id": path.stem, "form": None}
-    return Known(
-        path=path,
-        living=living,
-        id=facts["id"],
-        machine=facts.get("machine", ""),
-        backend=facts.get("backend", ""),
-        engine=EngineOptions(
-            path=facts.get("engine_path"), flags=tuple(facts.get("engine_flags", ()))
-        ),
-        environment=facts.get("environment", {}),
-        folder=Path(facts.get("folder", "")),
-        mark=facts.get("mark", ""),
-        outputs=tuple(map(Path, facts.get("outputs", ()))),
-        base=facts.get("base", ""),
-        kept=facts.get("kept", False),
-    )
+    text = os.pread(file, _MOST_BYTES, 0)
+    try:
+        return _decoded(text, path, living=living)
+    except ArchiveError as error:
+        log.info("%s", error)
+        return _decoded(_UNREADABLE, path, living=living)
 
 
 def _lock(file: int) -> bool:
@@ -243,12 +236,32 @@ def _encoded(facts: Mapping[str, Any]) -> bytes:
     return json.dumps(facts).encode()
 
 
-def _decoded(text: bytes) -> dict[str, Any] | None:
-    try:
-        found = json.loads(text)
-    except ValueError:
-        return None
-    return found if isinstance(found, dict) and found.get("form") == _FORM else None
+def _decoded(text: bytes, path: Path, *, living: bool) -> Known:
+    """What a record says; of one of another form nothing is read, which makes it another machine's.
+
+    :raises ArchiveError: it makes no sense
+    """
+    where = str(path)
+    found = parse_record(text, where)
+    facts = found if found.get("form") == _FORM else {}
+    environment = object_at(facts, "environment", where)
+    return Known(
+        path=path,
+        living=living,
+        id=path.stem,
+        machine=text_at(facts, "machine", where),
+        backend=text_at(facts, "backend", where),
+        engine=EngineOptions(
+            path=text_at(facts, "engine_path", where) or None,
+            flags=tuple(texts_at(facts, "engine_flags", where)),
+        ),
+        environment={name: text_at(environment, name, where) for name in environment},
+        folder=Path(text_at(facts, "folder", where)),
+        mark=text_at(facts, "mark", where),
+        outputs=tuple(map(Path, texts_at(facts, "outputs", where))),
+        base=text_at(facts, "base", where),
+        kept=facts.get("kept") is True,
+    )
 
 
 def _absolute(program: str | None) -> str | None:

@@ -13,9 +13,16 @@ import shlex
 from dataclasses import field, fields
 from typing import TYPE_CHECKING
 
-from runcommit_core.errors import UsageError
+from runcommit_core.errors import ArchiveError, UsageError
 from runcommit_core.oci.config import checked_config, rfc3339
-from runcommit_core.oci.jsondoc import JsonObject, canonical_json, list_at, object_at, texts_at
+from runcommit_core.oci.jsondoc import (
+    JsonObject,
+    canonical_json,
+    list_at,
+    object_at,
+    parse_json,
+    texts_at,
+)
 from runcommit_core.records import record
 
 if TYPE_CHECKING:
@@ -220,8 +227,8 @@ def _words(what: str, given: Words | None) -> str | tuple[str, ...] | None:
     if not given.lstrip().startswith("["):
         return given
     try:
-        words = json.loads(given)
-    except ValueError as error:
+        words = parse_json(given.encode(), "it")
+    except (ArchiveError, UnicodeError) as error:
         if re.match(r"\s*\[\s", given):  # the shell's test
             return given
         raise UsageError(

@@ -9,14 +9,22 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import posixpath
 import secrets
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from runcommit_core.errors import ArchiveError
 from runcommit_core.oci.compression import open_decompressed, sniff
+from runcommit_core.oci.jsondoc import (
+    as_object,
+    object_at,
+    objects_at,
+    parse_json,
+    parse_object,
+    text_at,
+    texts_at,
+)
 from runcommit_core.oci.model import Compression
 from runcommit_core.tar.digests import DiffId
 from runcommit_core.tar.reader import TarReader
@@ -29,7 +37,7 @@ _JSON_LIMIT = 20 << 20
 _EPOCH = "1970-01-01T00:00:00Z"
 _LINK_DEPTH = 8
 
-T = TypeVar("T")
+_PUSHED = "the pushed manifest"
 
 Spooled = tuple[bytes, tuple[DiffId, ...], dict[DiffId, Path]]
 """A config, all its diff_ids, and the plain tars of those that the base lacks."""
@@ -42,14 +50,14 @@ def from_push(
     known: Collection[str],
 ) -> Spooled:
     """The image that was pushed under ``tag``; ``known`` are diff_ids that need no bytes."""
-    try:
-        manifest = _pushed_manifest(manifests, tag)
-        config = _pushed_config(blobs[manifest["config"]["digest"]])
-        digests = [layer["digest"] for layer in manifest["layers"]]
-    except KeyError as error:
-        raise ArchiveError(f"the engine pushed an image without {error}") from None
-    except TypeError:
-        raise ArchiveError("the engine pushed a manifest that is none") from None
+    manifest = _pushed_manifest(manifests, tag)
+    config_digest = text_at(object_at(manifest, "config", _PUSHED), "digest", _PUSHED)
+    if config_digest not in blobs:
+        raise ArchiveError(f"the engine pushed an image without its config {config_digest}")
+    config = _pushed_config(blobs[config_digest])
+    digests = [
+        text_at(layer, "digest", _PUSHED) for layer in objects_at(manifest, "layers", _PUSHED)
+    ]
     diff_ids = _diff_ids(config, "the pushed config")
     if len(digests) != len(diff_ids):
         raise ArchiveError(
@@ -200,14 +208,18 @@ def _worth(name: str, documents: Mapping[str, bytes], known_blobs: Collection[st
 
 
 def _read_manifest(members: _Members) -> tuple[bytes, tuple[DiffId, ...], list[str]]:
-    items = _parsed(members.document("manifest.json"), list, "the saved manifest.json")
-    images = [item for item in items if item]
+    where = "the saved manifest.json"
+    document = parse_json(members.document("manifest.json"), where)
+    if not isinstance(document, list):
+        raise ArchiveError(f"{where}: must be an array of images")
+    images = [item for item in document if item]
     if len(images) != 1:
         raise ArchiveError(f"the engine saved {len(images)} images, expected one")
-    try:
-        config, names = members.document(images[0]["Config"]), list(images[0]["Layers"] or ())
-    except (KeyError, TypeError):
-        raise ArchiveError("the saved manifest.json names no config or no layers") from None
+    image = as_object(images[0], where)
+    if not (image.get("Config") and "Layers" in image):
+        raise ArchiveError(f"{where} names no config or no layers")
+    names = texts_at(image, "Layers", where)
+    config = members.document(text_at(image, "Config", where))
     diff_ids = _diff_ids(config, "the saved config")
     if len(diff_ids) != len(names):
         raise ArchiveError(
@@ -219,29 +231,23 @@ def _read_manifest(members: _Members) -> tuple[bytes, tuple[DiffId, ...], list[s
 def _pushed_manifest(manifests: Mapping[str, bytes], tag: str) -> dict[str, Any]:
     if tag not in manifests:
         raise ArchiveError("the engine said that it pushed the image, but sent no manifest")
-    manifest = _parsed(manifests[tag], dict, "the pushed manifest")
+    manifest = parse_object(manifests[tag], _PUSHED)
     if "manifests" not in manifest:
         return manifest
-    received = [item["digest"] for item in manifest["manifests"] if item["digest"] in manifests]
-    images = [_parsed(manifests[digest], dict, "the pushed manifest") for digest in received]
+    digests = [
+        text_at(item, "digest", _PUSHED) for item in objects_at(manifest, "manifests", _PUSHED)
+    ]
+    received = [manifests[digest] for digest in digests if digest in manifests]
+    images = [parse_object(manifest, _PUSHED) for manifest in received]
     images = [image for image in images if "layers" in image]
     if len(images) != 1:
         raise ArchiveError(f"the engine pushed an index of {len(images)} images, expected one")
     return images[0]
 
 
-def _parsed(data: bytes, kind: type[T], what: str) -> T:
-    try:
-        document = json.loads(data)
-    except ValueError as error:
-        raise ArchiveError(f"{what} is no JSON: {error}") from None
-    if not isinstance(document, kind):
-        raise ArchiveError(f"{what} is no JSON {'object' if kind is dict else 'array'}")
-    return document
-
-
 def _diff_ids(config: bytes, what: str) -> tuple[DiffId, ...]:
-    try:
-        return tuple(DiffId(item) for item in json.loads(config)["rootfs"]["diff_ids"] or ())
-    except (KeyError, TypeError, ValueError):
-        raise ArchiveError(f"{what} is not an image config") from None
+    where = f"{what} is not an image config"
+    rootfs = object_at(parse_object(config, where), "rootfs", where)
+    if "diff_ids" not in rootfs:
+        raise ArchiveError(f"{where}: it has no diff_ids")
+    return tuple(map(DiffId, texts_at(rootfs, "diff_ids", where)))

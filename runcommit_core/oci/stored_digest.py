@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from runcommit_core.cachedir import cache_dir
 from runcommit_core.errors import ArchiveError, UsageError
 from runcommit_core.oci.descriptors import checked_digest
+from runcommit_core.oci.jsondoc import parse_record
 from runcommit_core.oci.regions import digest_of, open_region
 from runcommit_core.staging import replacing
 
@@ -59,10 +60,9 @@ def _load(store: Path | None) -> dict[str, object]:
     if store is None:
         return {}
     try:
-        document = json.loads(store.read_bytes())
-    except (OSError, ValueError):
+        return parse_record(store.read_bytes(), str(store))
+    except (OSError, ArchiveError):
         return {}
-    return document if isinstance(document, dict) else {}
 
 
 def _remember(store: Path, key: str, digest: Digest) -> None:
