@@ -55,6 +55,7 @@ if TYPE_CHECKING:
         RunOptions,
         SavedImage,
     )
+    from runcommit_core.surroundings.amounts import parse_size
     from runcommit_core.surroundings.capabilities import added_capabilities
     from runcommit_core.surroundings.emulation import check_emulation
     from runcommit_core.surroundings.limits import rootless_limits
@@ -107,6 +108,7 @@ _HOMES = {
     "housekeeping.orphans": ("await_orphans", "end_orphans", "made_by"),
     "interface.place": ("Place", "place_at"),
     "interface.access": ("Access",),
+    "surroundings.amounts": ("parse_size",),
     "surroundings.capabilities": ("added_capabilities",),
     "surroundings.emulation": ("check_emulation",),
     "surroundings.limits": ("rootless_limits",),
@@ -161,6 +163,7 @@ __all__ = [
     "hookimpl",
     "list_files",
     "made_by",
+    "parse_size",
     "place_at",
     "process",
     "read_files",

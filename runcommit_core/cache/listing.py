@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import time
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,16 +17,11 @@ from runcommit_core.cache.store import (
 )
 from runcommit_core.cache.untrusted import DamagedEntryError, read_regular
 from runcommit_core.cachedir import cache_dir
-from runcommit_core.errors import UsageError
 from runcommit_core.layer.wording import size_text
 from runcommit_core.records import record
-from runcommit_core.surroundings.amounts import size_in_bytes
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-_AGE = re.compile(r"([0-9]+(?:\.[0-9]+)?)([smhdw])")
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 
 @record
@@ -83,19 +77,6 @@ def prune(
         beyond = {kept.path for kept in to_remove(left, size)}
         gone += [item for item in contents.items if item.kept.path in beyond]
     return gone
-
-
-def limit(text: str) -> int:
-    """A size as the user writes it; UsageError for what is none."""
-    return size_in_bytes(text, "--size")
-
-
-def age(text: str) -> float:
-    """Seconds of a time like 30d, 12h, 90m or 45s; UsageError for what is none."""
-    found = _AGE.fullmatch(text)
-    if not found:
-        raise UsageError(f"--older-than {text!r} is no time", tip="write it like 30d or 12h")
-    return float(found[1]) * _SECONDS[found[2]]
 
 
 def remove(items: list[Item]) -> None:

@@ -57,13 +57,14 @@ def prune(
     from runcommit_core.cache import listing
     from runcommit_core.cache.store import own_limit
     from runcommit_core.layer.wording import size_text
+    from runcommit_core.surroundings.amounts import age, size_in_bytes
 
     given = everything or size or older_than
     gone = listing.prune(
         listing.cache_contents(),
         everything=everything,
-        size=listing.limit(size) if size else None if given else own_limit(),
-        older_than=listing.age(older_than) if older_than else None,
+        size=size_in_bytes(size, "--size") if size else None if given else own_limit(),
+        older_than=age(older_than) if older_than else None,
     )
     if not dry_run:
         listing.remove(gone)

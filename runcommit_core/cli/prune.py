@@ -55,9 +55,9 @@ def prune(
     of a living job, of another user or of another program is touched.  What cannot be reached now
     is told, and found again by the next call.
     """
-    from runcommit_core.cache.listing import age
     from runcommit_core.housekeeping.prune import Choice
     from runcommit_core.interface.values import EngineOptions
+    from runcommit_core.surroundings.amounts import age
 
     choice = Choice(
         kept=kept or everything,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
 
@@ -9,20 +10,37 @@ from runcommit_core.errors import UsageError
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([kmgt]?)(?:i?b)?", re.IGNORECASE)
 _POWERS = {"": 0, "k": 10, "m": 20, "g": 30, "t": 40}
+_AGE = re.compile(r"(\d+(?:\.\d+)?)([smhdw])", re.ASCII)
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?")
 _LEAST_MEMORY = 6 << 20
 
 
-def size_in_bytes(text: str | int, option: str) -> int:
+def parse_size(text: str) -> int:
     """``512m`` as a number of bytes; units are b, k, m, g and t, powers of 1024 as docker's.
 
-    Raises UsageError, naming ``option``, for anything else and for 0.
+    :raises ValueError: it is no size
     """
-    found = _SIZE.fullmatch(str(text).strip())
-    size = int(float(found[1]) * (1 << _POWERS[found[2].lower()])) if found else 0
-    if not size:
-        raise UsageError(f"{option} {text!r} is no size", tip="write it like 512m or 2g")
-    return size
+    found = _SIZE.fullmatch(text)
+    if not found:
+        raise ValueError(f"{text!r} is no size")
+    return int(float(found[1]) * (1 << _POWERS[found[2].lower()]))
+
+
+def size_in_bytes(text: str | int, option: str) -> int:
+    """The size that an option gives; UsageError, naming ``option``, for what is none and for 0."""
+    with contextlib.suppress(ValueError):
+        if size := parse_size(str(text).strip()):
+            return size
+    raise UsageError(f"{option} {text!r} is no size", tip="write it like 512m or 2g")
+
+
+def age(text: str) -> float:
+    """``30d``, ``12h``, ``90m`` or ``45s`` in seconds; UsageError for anything else."""
+    found = _AGE.fullmatch(text)
+    if not found:
+        raise UsageError(f"--older-than {text!r} is no time", tip="write it like 30d or 12h")
+    return float(found[1]) * _SECONDS[found[2]]
 
 
 def memory_limit(text: str | int) -> int:

@@ -11,7 +11,7 @@ import os
 import re
 from typing import TYPE_CHECKING, Any
 
-from runcommit_core import UsageError
+from runcommit_core import UsageError, parse_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 CPU_PERIOD = 100_000
 _UNLIMITED = 2**64 - 1
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)([kmgt]?)(?:i?b)?", re.IGNORECASE)
-_POWERS = {"": 0, "k": 10, "m": 20, "g": 30, "t": 40}
 
 
 def part_of(words: tuple[str, ...]) -> Part:
@@ -139,15 +137,8 @@ def _user_namespace(text: str) -> Part:
     return part
 
 
-def _bytes(text: str) -> int:
-    found = _SIZE.fullmatch(text)
-    if not found:
-        raise ValueError(text)
-    return int(float(found[1]) * (1 << _POWERS[found[2].lower()]))
-
-
 def _swap(text: str) -> int:
-    return -1 if text == "-1" else _bytes(text)
+    return -1 if text == "-1" else parse_size(text)
 
 
 def _ulimit(text: str) -> list[Part]:
@@ -228,8 +219,8 @@ _FLAGS: dict[str, tuple[str, Form]] = {
     "--hostname": ("hostname", str),
     "--ipc": ("ipcns", _namespace),
     "--label": ("labels", _pair),
-    "--memory": ("", lambda text: limits(memory=_bytes(text), cpus=0)),
-    "--memory-reservation": ("resource_limits.memory.reservation", _bytes),
+    "--memory": ("", lambda text: limits(memory=parse_size(text), cpus=0)),
+    "--memory-reservation": ("resource_limits.memory.reservation", parse_size),
     "--memory-swap": ("resource_limits.memory.swap", _swap),
     "--memory-swappiness": ("resource_limits.memory.swappiness", int),
     "--oom-score-adj": ("oom_score_adj", int),
@@ -237,7 +228,7 @@ _FLAGS: dict[str, tuple[str, Form]] = {
     "--pids-limit": ("resource_limits.pids.limit", int),
     "--runtime": ("oci_runtime", str),
     "--security-opt": ("", _security),
-    "--shm-size": ("shm_size", _bytes),
+    "--shm-size": ("shm_size", parse_size),
     "--sysctl": ("sysctl", _pair),
     "--systemd": ("systemd", str),
     "--tmpfs": ("mounts", _tmpfs),
