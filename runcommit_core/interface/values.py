@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from runcommit_core.tar.digests import DiffId, Digest
 
 
+EPOCH_VARIABLE = "SOURCE_DATE_EPOCH"
+"""What we set in every run, to the layer's epoch."""
+
+
 @record(kw_only=True)
 class EngineOptions:
     """How to call the engine: its program, and flags that stand before its verb."""

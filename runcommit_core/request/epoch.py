@@ -10,9 +10,10 @@ import re
 import time
 
 from runcommit_core.errors import UsageError
+from runcommit_core.interface.values import EPOCH_VARIABLE
 from runcommit_core.oci.config import base_created
 
-VARIABLE = "SOURCE_DATE_EPOCH"
+VARIABLE = EPOCH_VARIABLE
 
 _INTEGER = re.compile(r"-?[0-9]{1,20}")
 

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 
 from runcommit_core.engine import process
 from runcommit_core.errors import UsageError
-from runcommit_core.request.epoch import VARIABLE
+from runcommit_core.interface.values import EPOCH_VARIABLE
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from runcommit_core.interface.job import Job
 
-PUBLIC_VARIABLES = frozenset((VARIABLE,))
+PUBLIC_VARIABLES = frozenset((EPOCH_VARIABLE,))
 """What we set ourselves, and tell the value of."""
 
 _OF_CLIENTS = re.compile(
