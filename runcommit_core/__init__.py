@@ -11,7 +11,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from runcommit_core.api import run_commit
+    from runcommit_core.api import Extracted, run_commit, run_extract
     from runcommit_core.engine import process
     from runcommit_core.engine.saveroot import save_root
     from runcommit_core.engine.saveupper import save_upper
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     )
     from runcommit_core.explanation.explain import explain
     from runcommit_core.explanation.model import Explanation, PlannedCommand
-    from runcommit_core.files.extract import Extracted, run_extract
     from runcommit_core.files.reading import list_files, read_files
     from runcommit_core.housekeeping.copies import forget_copy, found_copy, recalled_copy
     from runcommit_core.housekeeping.orphans import await_orphans, end_orphans, made_by
@@ -66,7 +65,7 @@ if TYPE_CHECKING:
     )
 
 _HOMES = {
-    "api": ("run_commit",),
+    "api": ("Extracted", "run_commit", "run_extract"),
     "housekeeping.copies": ("forget_copy", "found_copy", "recalled_copy"),
     "interface.findings": ("Finding", "space_finding", "version_finding"),
     "errors": (
@@ -81,7 +80,6 @@ _HOMES = {
         "UnknownBackendError",
         "UsageError",
     ),
-    "files.extract": ("Extracted", "run_extract"),
     "files.reading": ("list_files", "read_files"),
     "explanation.explain": ("explain",),
     "explanation.model": ("Explanation", "PlannedCommand"),

@@ -423,9 +423,7 @@ class TellsNoTransport(Defect):
 
     @hookimpl
     def save(self, job: Job, image: Image) -> SavedImage:
-        saved = super().save(job, image)
-        job.transport.used = ""
-        return saved
+        return replace(super().save(job, image), transport="")
 
 
 class TakesTheRegistryAlways(Defect):
@@ -433,9 +431,7 @@ class TakesTheRegistryAlways(Defect):
 
     @hookimpl
     def save(self, job: Job, image: Image) -> SavedImage:
-        saved = super().save(job, image)
-        job.transport.used = "registry"
-        return saved
+        return replace(super().save(job, image), transport="registry")
 
 
 class TellsNoVersion(Defect):

@@ -9,7 +9,8 @@ import pytest
 
 from runcommit_core.errors import UsageError
 from runcommit_core.oci.config import checked_config
-from runcommit_core.oci.edits import config_edits, edited_config
+from runcommit_core.oci.edits import edited_config
+from runcommit_core.request.config_edits import config_edits
 from tests import images
 
 EPOCH = 1_700_000_000
@@ -51,7 +52,13 @@ def test_what_is_not_edited_stays() -> None:
 
 def test_variables_are_replaced_in_place_and_appended_in_order() -> None:
     env = {"B": "2", "HOME": "/new", "A": "1"}
-    assert settings_after(env=env)["Env"] == ["PATH=/bin", "HOME=/new", "EMPTY=", "B=2", "A=1"]
+    assert settings_after(config_env=env)["Env"] == [
+        "PATH=/bin",
+        "HOME=/new",
+        "EMPTY=",
+        "B=2",
+        "A=1",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -67,11 +74,11 @@ def test_variables_are_replaced_in_place_and_appended_in_order() -> None:
     ],
 )
 def test_variables_know_the_images_own(value: str, expected: str) -> None:
-    assert settings_after(env={"X": value})["Env"][-1] == f"X={expected}"
+    assert settings_after(config_env={"X": value})["Env"][-1] == f"X={expected}"
 
 
 def test_later_variables_know_the_earlier_ones() -> None:
-    env = settings_after(env={"A": "1", "B": "$A$A"})["Env"]
+    env = settings_after(config_env={"A": "1", "B": "$A$A"})["Env"]
     assert env[-1] == "B=11"
 
 
@@ -116,12 +123,12 @@ def test_an_entrypoint_clears_the_cmd_of_the_base() -> None:
     ],
 )
 def test_the_workdir_is_relative_to_the_bases(base: str, given: str, expected: str | None) -> None:
-    assert settings_after({"WorkingDir": base}, workdir=given).get("WorkingDir") == expected
+    assert settings_after({"WorkingDir": base}, config_workdir=given).get("WorkingDir") == expected
 
 
 def test_the_user_is_replaced_or_cleared() -> None:
-    assert settings_after(user="app:app")["User"] == "app:app"
-    assert "User" not in settings_after(user="")
+    assert settings_after(config_user="app:app")["User"] == "app:app"
+    assert "User" not in settings_after(config_user="")
 
 
 def test_ports_are_added() -> None:
@@ -132,10 +139,10 @@ def test_ports_are_added() -> None:
 
 def test_each_edit_is_an_item_of_the_history() -> None:
     history = edited(
-        env={"A": "1 2"},
+        config_env={"A": "1 2"},
         labels={"l": "v"},
-        user="u",
-        workdir="x",
+        config_user="u",
+        config_workdir="x",
         expose=["1", "2/udp"],
         entrypoint=["/e", "ü"],
         cmd="c",
@@ -190,8 +197,8 @@ def test_a_base_without_history_gets_none() -> None:
         {"expose": ["9-8"]},
         {"expose": ["80/icmp"]},
         {"expose": ["http"]},
-        {"env": {"": "x"}},
-        {"env": {"a=b": "x"}},
+        {"config_env": {"": "x"}},
+        {"config_env": {"a=b": "x"}},
         {"labels": {"": "x"}},
         {"annotations": {"": "x"}},
     ],
@@ -203,4 +210,4 @@ def test_what_no_config_can_hold(wrong: dict[str, Any]) -> None:
 
 def test_nothing_asked_for_is_nothing_told() -> None:
     assert config_edits().told() == {}
-    assert config_edits(cmd="", user="").told() == {"cmd": (), "user": ""}
+    assert config_edits(cmd="", config_user="").told() == {"cmd": (), "user": ""}

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from runcommit_core import Job
-    from runcommit_core.files.extract import Extracted
+    from runcommit_core.api import Extracted
 
 EPOCH = 1_650_000_000
 BASE = tar(

@@ -13,16 +13,16 @@ import sys
 import tarfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, is_typeddict
 
 import jsonschema
 import pytest
 
-from runcommit_core import UsageError, run_commit
-from runcommit_core.files.extract import run_extract
-from runcommit_core.request import userenv
+from runcommit_core import UsageError
+from runcommit_core.api import run_extract
+from runcommit_core.request import keywords, userenv
 from runcommit_core.request.docker_flags import translated
-from runcommit_core.request.jobfile import EXTRACT_KEYS, OWN_KEYS, JobFile, keys, read_job
+from runcommit_core.request.jobfile import JobFile, keys, read_job
 from runcommit_core.testing import bases
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ PAGE = Path(__file__).parent.parent / "docs/reference/job-file.md"
 def read(folder: Path, job: object) -> JobFile:
     path = folder / "job.json"
     path.write_text(job if isinstance(job, str) else json.dumps(job))
-    return read_job(path, run_commit)
+    return read_job(path)
 
 
 def refused(folder: Path, job: object) -> str:
@@ -95,7 +95,7 @@ def test_the_schema_takes_what_the_reader_takes(tmp_path: Path, job: object, val
 
 def test_a_missing_file_is_refused(tmp_path: Path):
     with pytest.raises(UsageError, match="No such file"):
-        read_job(tmp_path / "none", run_commit)
+        read_job(tmp_path / "none")
 
 
 def test_arguments_arrive_as_they_are_and_flags_are_split(tmp_path: Path):
@@ -108,19 +108,22 @@ def test_arguments_arrive_as_they_are_and_flags_are_split(tmp_path: Path):
 def test_paths_make_an_extraction_with_all_its_arguments(tmp_path: Path):
     assert read(tmp_path, {"base": "b", "paths": ["/a"], "places": ["x"]}).extracts
     own = inspect.signature(run_extract).parameters
-    assert {"base", "commands", *EXTRACT_KEYS, "options"} == set(own)
-    assert {name: own[name].annotation for name in EXTRACT_KEYS} == EXTRACT_KEYS
+    assert {
+        *keywords.Positional.__annotations__,
+        *keywords.ExtractKeywords.__annotations__,
+        "keywords",
+    } == set(own)
 
 
 def test_every_argument_that_json_can_say_is_a_key():
-    arguments = set(inspect.signature(run_commit).parameters)
+    arguments = {*keywords.Positional.__annotations__, *keywords.Keywords.__annotations__}
     missing = {"console", "extraction", "progress", "shell_on_failure"}
-    assert arguments - set(keys(run_commit)) <= missing
+    assert arguments - set(keys()) <= missing
 
 
 def test_the_page_lists_every_key():
     listed = set(re.findall(r"^\| `(\w+)`", PAGE.read_text(), re.MULTILINE))
-    assert listed == set(keys(run_commit))
+    assert listed == set(keys())
 
 
 @pytest.mark.parametrize(
@@ -236,8 +239,12 @@ def test_a_job_that_is_ended_cleans_up(start: Any, tmp_path: Path):
     assert "interrupted by SIGTERM" in stderr
 
 
-def test_own_keys_hide_no_argument():
-    assert not OWN_KEYS.keys() & inspect.signature(run_commit).parameters.keys()
+def test_no_key_means_two_things():
+    groups = [group for group in vars(keywords).values() if is_typeddict(group)]
+    whole = (keywords.Keywords, keywords.JobFileKeys)
+    own = {"diff_id", "docker_run_flags", "log"}
+    names = [name for group in groups if group not in whole for name in group.__annotations__]
+    assert sorted([*names, *own]) == sorted(keywords.JobFileKeys.__annotations__)
 
 
 def test_the_stamp_tells_the_code(tmp_path: Path):

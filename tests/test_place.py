@@ -7,22 +7,23 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from runcommit_core import EngineError, EngineOptions, Place, UsageError, place_at
-from runcommit_core.engine.transport import Transport
+from runcommit_core.engine.transport import Route, Transport
 from runcommit_core.engine.tunnel import tunnel, tunnel_command
 from runcommit_core.housekeeping.orphans import orphans
-from runcommit_core.interface.ways import Mode
+from runcommit_core.interface.mode import Mode
 from runcommit_core.plan.making import located, scratch_image
 from runcommit_docker.address import place_of as dockers_place
 from runcommit_podman.address import place_of as podmans_place
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 ENGINE = EngineOptions()
 
@@ -217,47 +218,51 @@ def test_the_tunnel_of_a_killed_job_is_an_orphan(ssh: Callable[[str], None], tmp
     assert list(orphans("abc012abc012")) == []
 
 
-def test_without_a_tunnel_archives_go(ssh: Callable[[str], None], transport: Transport):
+def test_without_a_tunnel_archives_go(ssh: Callable[[str], None], leading: Leading):
     ssh("echo forwarding is prohibited >> $said; exit 255")
-    transport.lead_to(place_at("ssh://far", ENGINE))
+    transport = leading("ssh://far")
     assert transport.tag("0123") == "localhost/runcommit/job:0123"
     assert transport.mode is Mode.ARCHIVE
 
 
-def test_the_far_ends_port_is_what_the_engine_is_told(
-    ssh: Callable[[str], None], transport: Transport
-):
+def test_the_far_ends_port_is_what_the_engine_is_told(ssh: Callable[[str], None], leading: Leading):
     ssh(f"{ALLOCATED}; exec sleep 60")
-    transport.lead_to(place_at("ssh://far", ENGINE))
-    assert transport.tag("0123").startswith("127.0.0.1:4321/")
+    assert leading("ssh://far").tag("0123").startswith("127.0.0.1:4321/")
 
 
 # --- transports
 
+Leading = Callable[..., Transport]
+
 
 @pytest.fixture
-def transport(tmp_path: Path) -> Iterator[Transport]:
+def leading(tmp_path: Path) -> Iterator[Leading]:
+    """Make transports of the empty image that lead to an address, or to this machine."""
     with contextlib.ExitStack() as cleanup:
-        yield Transport(
-            scratch_image(), job_id="0123", mode=Mode.AUTO, folder=tmp_path, cleanup=cleanup,
-            locate=located, feeder=lambda _: None,
-        )  # fmt: skip
+
+        def lead(address: str = "", mode: Mode = Mode.AUTO) -> Transport:
+            place = place_at(address, ENGINE) if address else None
+            route = Route(job_id="0123", mode=mode, folder=tmp_path, cleanup=cleanup, place=place)
+            return Transport(scratch_image(), route, locate=located, feeder=lambda _: None)
+
+        yield lead
 
 
-def test_without_ssh_archives_go_elsewhere(transport: Transport):
-    transport.lead_to(place_at("tcp://far:1", ENGINE))
+def test_without_ssh_archives_go_elsewhere(leading: Leading):
+    transport = leading("tcp://far:1")
     assert transport.mode is Mode.ARCHIVE
     assert transport.tag("0123") == "localhost/runcommit/job:0123"
 
 
-def test_a_registry_that_is_not_ours_is_not_believed(transport: Transport):
+def test_a_registry_that_is_not_ours_is_not_believed(leading: Leading):
+    transport = leading()
     loaded: list[bytes] = []
     transport.deliver(pull=lambda _: None, load=loaded.extend)
     assert loaded
     assert transport.mode is Mode.ARCHIVE
 
 
-def test_a_registry_that_took_our_push_is_an_error_when_forced(transport: Transport):
-    transport.mode = Mode.REGISTRY
+def test_a_registry_that_took_our_push_is_an_error_when_forced(leading: Leading):
+    transport = leading(mode=Mode.REGISTRY)
     with pytest.raises(EngineError, match="another registry than ours"):
         transport.collect("0123", push=lambda _: None, save=lambda: contextlib.nullcontext(None))  # type: ignore[arg-type,return-value]

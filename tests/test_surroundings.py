@@ -17,13 +17,13 @@ from runcommit_core import CommandError, EngineError, Mount, UsageError, process
 from runcommit_core.index.index import BaseIndex
 from runcommit_core.layer.mountpoints import mount_points
 from runcommit_core.oci.platforms import parse_platform
+from runcommit_core.request.run import run_request
 from runcommit_core.surroundings import emulation, memory
 from runcommit_core.surroundings.amounts import duration, memory_limit, processors
 from runcommit_core.surroundings.envfile import read_env_file
 from runcommit_core.surroundings.inputs import self_contained
 from runcommit_core.surroundings.limits import rootless_limits
 from runcommit_core.surroundings.redact import SHOWN, Redactor
-from runcommit_core.surroundings.request import run_request
 from runcommit_core.surroundings.specs import parse_input, parse_mount, parse_secret
 from runcommit_core.surroundings.staging import stage
 from runcommit_core.surroundings.targets import check_nested, flag_targets

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from runcommit_core.explanation.explain import explain
-from runcommit_core.explanation.text import as_json as explanation_as_json
+from runcommit_core.explanation.model import as_json as explanation_as_json
 
 
 def print_explanation(arguments: dict[str, Any], *, as_json: bool) -> None:
@@ -20,7 +20,7 @@ def print_explanation(arguments: dict[str, Any], *, as_json: bool) -> None:
 
 def print_extraction(arguments: dict[str, Any], *, as_json: bool) -> None:
     """Print what ``run_extract`` would do with these arguments."""
-    from runcommit_core.files.request import extraction
+    from runcommit_core.request.extraction import extraction
 
     own = {name: arguments.pop(name) for name in ("paths", "tar", "to", "places")}
     print_explanation({**arguments, "extraction": extraction(**own)}, as_json=as_json)

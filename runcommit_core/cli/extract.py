@@ -74,7 +74,7 @@ def extract(
         print_extraction(options.arguments(given), as_json=json_output)
         return
     with reporting(progress, verbose=verbose, quiet=quiet) as reporter, ExitStack() as stack:
-        from runcommit_core.files.extract import run_extract
+        from runcommit_core.api import run_extract
 
         dashed = check_dash(given["tar"], json=json_output)
         if dashed:

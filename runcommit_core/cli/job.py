@@ -30,7 +30,7 @@ def run_job_file(path: Path) -> None:
 
     Raises what ``run_commit`` raises, and UsageError for a wrong file.
     """
-    job = read_job(path, run_commit)
+    job = read_job(path)
     userenv.set_missing()
     with contextlib.ExitStack() as stack:
         staged = stack.enter_context(staging())
@@ -45,7 +45,7 @@ def run_job_file(path: Path) -> None:
 
 def _run(job: JobFile, console: Callable[[bytes], None]) -> Result:
     if job.extracts:
-        from runcommit_core.files.extract import run_extract
+        from runcommit_core.api import run_extract
 
         return run_extract(**job.arguments, console=console).result
     return run_commit(**job.arguments, console=console)

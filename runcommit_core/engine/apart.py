@@ -57,10 +57,10 @@ def saved_apart(
     said = parse_record(process.checked(completed).output.encode(), f"what {module} answered")
     for warning in said["warnings"]:
         log.warning("%s", warning)
-    job.transport.used = used
     diff_id = DiffId(said["diff_id"])
     raw = RawLayer(diff_id, lambda: path.open("rb"))
-    return SavedImage(job.transport.config, (*job.base.diff_ids, diff_id), (raw,))
+    diff_ids = (*job.base.diff_ids, diff_id)
+    return SavedImage(job.transport.config, diff_ids, (raw,), transport=used)
 
 
 def _isolated(module: str) -> tuple[str, ...]:

@@ -8,15 +8,17 @@ know) gets archives; which way was taken is logged and told in the metadata.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 import stat
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from runcommit_core.engine.turns import in_turn
-from runcommit_core.errors import EngineError, UsageError
+from runcommit_core.errors import EngineError
+from runcommit_core.interface.mode import Mode
 from runcommit_core.interface.progress import Meter, Progress, ignore, metered, metered_stream
-from runcommit_core.interface.ways import Mode
+from runcommit_core.records import record
 from runcommit_core.registry.served import (
     claims,
     private_image,
@@ -39,58 +41,63 @@ if TYPE_CHECKING:
 log = logging.getLogger("runcommit")
 
 
-def transport_mode(name: str) -> Mode:
-    """The mode of that name; UsageError when there is none."""
-    try:
-        return Mode(name)
-    except ValueError:
-        raise UsageError(f"there is no transport {name!r}; there are {', '.join(Mode)}") from None
+@record(kw_only=True)
+class Route:
+    """What the ways of one job are made of, whatever image goes along them.
+
+    ``folder`` and ``cleanup`` are the job's; ``place`` None is this machine.
+    """
+
+    job_id: str
+    mode: Mode
+    folder: Path
+    cleanup: contextlib.ExitStack
+    progress: Progress = ignore
+    place: Place | None = None
 
 
 class Transport:
     """The ways of one job between us and the engine.
 
     ``name`` is what the private copy of the base is called in the engine, ``diff_ids`` are its
-    layers, ``config`` is its config.  ``used`` tells how the result travelled.
+    layers, ``config`` is its config.
     """
 
     def __init__(
         self,
         base: BaseImage,
+        route: Route,
         *,
-        job_id: str,
-        mode: Mode,
-        folder: Path,
-        cleanup: contextlib.ExitStack,
         locate: Callable[[BaseLayer], BaseLayer],
         feeder: Callable[[BaseLayer], Feeder | None],
-        progress: Progress = ignore,
         image: ServedImage | None = None,
     ) -> None:
         self._base = base
-        self._job_id = job_id
-        self.mode = mode
-        self._folder = folder
-        self._cleanup = cleanup
+        self._route = route
         self._locate = locate
         self._feeder = feeder
-        self._progress = progress
-        self._endpoint: Endpoint | None = None
         self._image = image or private_image(base)
         self._is_private = image is None
-        self._place: Place | None = None
+        # what the job finds out on its way, and need not try again
+        self._endpoint: Endpoint | None = None
         self._port = 0
-        self.used = ""
+        self._archives_only = route.mode is Mode.ARCHIVE or self._leads_nowhere()
 
-    def lead_to(self, place: Place) -> None:
-        """Let images travel to that place: another machine has neither our loopback nor our disk.
+    def _leads_nowhere(self) -> bool:
+        """Whether another machine has neither our loopback nor a tunnel to it.
 
         A registry that was asked for is tried all the same.
         """
-        self._place = place
-        if not place.loopback and not place.ssh and self.mode is Mode.AUTO:
-            log.info("the engine is on another machine (%s): images go as archives", place.address)
-            self.mode = Mode.ARCHIVE
+        place = self._route.place
+        if place is None or place.loopback or place.ssh or self._route.mode is not Mode.AUTO:
+            return False
+        log.info("the engine is on another machine (%s): images go as archives", place.address)
+        return True
+
+    @property
+    def mode(self) -> Mode:
+        """The ways that are open: archives alone once the registry proved out of reach."""
+        return Mode.ARCHIVE if self._archives_only else self._route.mode
 
     @property
     def name(self) -> str:
@@ -126,7 +133,7 @@ class Transport:
                 self._give_up("pull from", error)
             else:
                 return
-        load(metered(self._archive(), Meter(self._progress, "to engine", "archive")))
+        load(metered(self._archive(), Meter(self._route.progress, "to engine", "archive")))
 
     def upper(self, find: Callable[[], str], *, enter: Sequence[str] = ()) -> Path | None:
         """The container's upper directory, where it can serve instead of a commit.
@@ -145,7 +152,8 @@ class Transport:
 
     def _is_near(self) -> bool:
         """Whether the engine shares this machine's loopback."""
-        return self._place is None or self._place.loopback
+        place = self._route.place
+        return place is None or place.loopback
 
     def _serves(self, folder: str, enter: Sequence[str]) -> bool:
         """Whether the folder is there, and its ids are the container's own.
@@ -162,8 +170,7 @@ class Transport:
         """What ``save`` returns for an image that is an upper directory."""
         from runcommit_core.interface.values import SavedImage
 
-        self.used = "upper"
-        return SavedImage(self._image.config, self._base.diff_ids, (), upper)
+        return SavedImage(self._image.config, self._base.diff_ids, (), upper, "upper")
 
     def collect(
         self,
@@ -189,24 +196,23 @@ class Transport:
         from runcommit_core.oci.saved import from_push
 
         received = self._registry().received
-        self.used = "registry"
-        return _saved_image(from_push(received.manifests, received.blobs, tag, self._base.diff_ids))
+        pushed = from_push(received.manifests, received.blobs, tag, self._base.diff_ids)
+        return _saved_image(pushed, "registry")
 
     def _saved(self, save: Callable[[], contextlib.AbstractContextManager[BinaryIO]]) -> SavedImage:
         from runcommit_core.oci.saved import from_archive
 
-        self.used = "archive"
         try:
             spooled = from_archive(
                 lambda: self._metered(save),
-                self._folder,
+                self._route.folder,
                 known_blobs=claims(self._base),
                 known=self._base.diff_ids,
             )
         except EngineError as error:
             _raise_marker(error)
             raise
-        return _saved_image(spooled)
+        return _saved_image(spooled, "archive")
 
     @contextlib.contextmanager
     def _metered(
@@ -214,7 +220,7 @@ class Transport:
     ) -> Iterator[BinaryIO]:
         with (
             save() as stream,
-            metered_stream(stream, self._progress, "from engine", "archive") as counted,
+            metered_stream(stream, self._route.progress, "from engine", "archive") as counted,
         ):
             yield counted
 
@@ -223,20 +229,24 @@ class Transport:
 
         Where it comes as an archive the engine holds it under ``name``.
         """
-        other = Transport(
+        return Transport(
             result,
-            job_id=self._job_id,
-            mode=self.mode,
-            folder=self._folder,
-            cleanup=self._cleanup,
+            dataclasses.replace(self._route, mode=self.mode),
             locate=self._locate,
             feeder=lambda _: None,
-            progress=self._progress,
             image=result_image(result, name),
         )
-        if self._place:
-            other.lead_to(self._place)
-        return other
+
+    def for_base(
+        self,
+        base: BaseImage,
+        *,
+        feeder: Callable[[BaseLayer], Feeder | None],
+        **route: Any,
+    ) -> Transport:
+        """The ways of another job on another base; ``route`` are fields of Route."""
+        changed = dataclasses.replace(self._route, mode=self.mode, **route)
+        return Transport(base, changed, locate=self._locate, feeder=feeder)
 
     def _archive(self) -> Iterator[bytes]:
         from runcommit_core.oci.dockertar import archive_stream
@@ -257,7 +267,7 @@ class Transport:
             if self.mode is Mode.REGISTRY:
                 raise
             log.warning("no tunnel to the engine, using archives instead: %s", _last_word(error))
-            self.mode = Mode.ARCHIVE
+            self._archives_only = True
             return False
         return True
 
@@ -293,26 +303,27 @@ class Transport:
 
     def _opened(self, port: int) -> int:
         """The port by which the engine reaches the registry: our own, or a tunnel's far end."""
-        if self._place is None or not self._place.ssh:
+        place = self._route.place
+        if place is None or not place.ssh:
             return port
         from runcommit_core.engine.tunnel import tunnel
 
-        said = self._folder / f"tunnel-{self._job_id}-{port}.log"
-        return self._cleanup.enter_context(tunnel(self._place.ssh, port, said))
+        said = self._route.folder / f"tunnel-{self._route.job_id}-{port}.log"
+        return self._route.cleanup.enter_context(tunnel(place.ssh, port, said))
 
     def _registry(self) -> Endpoint:
         from runcommit_core.registry.endpoint import Endpoint
 
         if self._endpoint is None:
-            self._endpoint = self._cleanup.enter_context(
+            self._endpoint = self._route.cleanup.enter_context(
                 Endpoint(
-                    self._folder,
+                    self._route.folder,
                     self._image,
-                    job_id=self._job_id,
+                    job_id=self._route.job_id,
                     claimed=claims(self._base),
                     locate=self._locate,
                     feeder=self._feeder,
-                    progress=self._progress,
+                    progress=self._route.progress,
                 )
             )
         return self._endpoint
@@ -332,7 +343,7 @@ class Transport:
             verb,
             _last_word(error),
         )
-        self.mode = Mode.ARCHIVE
+        self._archives_only = True
 
 
 def _last_word(error: EngineError) -> str:
@@ -348,7 +359,7 @@ def _raise_marker(error: EngineError) -> None:
 
 
 def _saved_image(
-    spooled: tuple[bytes, tuple[DiffId, ...], dict[DiffId, Path]],
+    spooled: tuple[bytes, tuple[DiffId, ...], dict[DiffId, Path]], transport: str
 ) -> SavedImage:
     from runcommit_core.interface.values import RawLayer, SavedImage
 
@@ -357,4 +368,4 @@ def _saved_image(
         RawLayer(diff_id, lambda path=path: path.open("rb"))  # type: ignore[misc]
         for diff_id, path in tars.items()
     )
-    return SavedImage(config, diff_ids, layers)
+    return SavedImage(config, diff_ids, layers, transport=transport)

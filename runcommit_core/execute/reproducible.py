@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import itertools
 import logging
 import shutil
@@ -11,7 +10,7 @@ import time
 from typing import TYPE_CHECKING
 
 from runcommit_core.errors import CommandError, ReproducibilityError
-from runcommit_core.plan.making import rebase
+from runcommit_core.plan.making import job_beside
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -52,16 +51,15 @@ def _once_more(job: Job, cleanup: contextlib.ExitStack) -> Job:
     folder = job.folder / "again"
     folder.mkdir()
     cleanup.callback(shutil.rmtree, folder, ignore_errors=True)
-    renamed = dataclasses.replace(
+    return job_beside(
         job,
+        job.base,
         id=f"{job.id}-again",
         folder=folder,
         output=folder / "layer.tar",
         console=_silent,
         cleanup=cleanup,
-        containers=cleanup,
     )
-    return rebase(renamed, job.base, locate=job.locate, epoch=job.layer.epoch)
 
 
 def _silent(_chunk: bytes) -> None:

@@ -6,53 +6,62 @@ the next command sees what the image will hold, times included.
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING
 
 from runcommit_core.errors import UsageError
+from runcommit_core.execute.running import Ran
 from runcommit_core.interface.values import Layers
-from runcommit_core.plan.making import rebase
-from runcommit_core.plan.stacking import on_top
-from runcommit_core.publish.outputs import extended_config
+from runcommit_core.plan.making import job_beside
+from runcommit_core.steps.stacking import extended_config, on_top
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Sequence
 
+    from runcommit_core.execute.running import RunSteps
     from runcommit_core.interface.job import Job
-    from runcommit_core.interface.values import Layer
     from runcommit_core.oci.model import BaseImage
     from runcommit_core.request.commands import Commands
 
 
-def run_split(
-    job: Job, todo: Commands, run_steps: Callable[[Job, Commands], Layers]
-) -> tuple[Layers, bytes]:
-    """Run each command on what the ones before it made; the layers, and the config of it all.
+def run_split(job: Job, commands: Commands, run: RunSteps) -> tuple[Ran, bytes]:
+    """Run each command on what the ones before it made; all of it, and the config.
 
     Raises UsageError for a job that is no list of commands.
     """
-    if not todo.each:
+    if not commands.each:
         raise UsageError("--split makes a layer for each -c, and there is none")
-    layers: list[Layer] = []
-    warnings: list[str] = []
     base = job.base
-    for number, single in enumerate(todo.each):
-        part = _part(job, base, number, single)
-        found = run_steps(part, single)
-        job.transport.used = part.transport.used
-        config = extended_config(base.config, found, job.layer.epoch, single.history)
-        base = on_top(base, found, config)
-        layers += found.layers
-        warnings += found.warnings
-    return Layers(tuple(layers), tuple(warnings)), base.config
+    parts: list[Ran] = []
+    for number, single in enumerate(commands.each):
+        ran = run(_part(job, base, number, single), single)
+        config = extended_config(base.config, ran.layers, job.layer.epoch, single.history)
+        base = on_top(base, ran.layers, config)
+        parts.append(ran)
+    return _together(parts), base.config
 
 
 def _part(job: Job, base: BaseImage, number: int, single: Commands) -> Job:
-    part = dataclasses.replace(
+    return job_beside(
         job,
+        base,
         id=f"{job.id}-{number}",
         argv=single.argv,
         output=job.folder / f"layer-{number}.tar",
         keep_base=job.keep_base and number == 0,
     )
-    return rebase(part, base, locate=job.locate, epoch=job.layer.epoch)
+
+
+def _together(parts: Sequence[Ran]) -> Ran:
+    """One result out of several; it comes from the cache only where every part does."""
+    outcomes = {part.cache for part in parts}
+    hit = outcomes == {"hit"}
+    return Ran(
+        layers=Layers(
+            tuple(layer for part in parts for layer in part.layers),
+            tuple(warning for part in parts for warning in part.layers.warnings),
+        ),
+        transport=parts[-1].transport,
+        cache="hit" if hit else "miss" if "miss" in outcomes else "off",
+        taken_from=parts[-1].taken_from if hit else None,
+        looking=sum(part.looking for part in parts),
+    )

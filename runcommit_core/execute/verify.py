@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING
 
 from runcommit_core.errors import BackendContractError
 from runcommit_core.interface.values import Layers, SavedImage
-from runcommit_core.plan.making import rebase
-from runcommit_core.plan.stacking import on_top
-from runcommit_core.publish.outputs import extended_config
+from runcommit_core.plan.making import job_beside
+from runcommit_core.steps.stacking import extended_config, on_top
 
 if TYPE_CHECKING:
-    from runcommit_core.execute.stopwatch import Stopwatch
     from runcommit_core.interface.hookspecs import Pipeline
     from runcommit_core.interface.job import Job
     from runcommit_core.interface.values import Container
+    from runcommit_core.steps.stopwatch import Stopwatch
 
 SHOWN = 20
 """How many differences an error lists."""
@@ -29,16 +28,12 @@ def verify(
     Raises BackendContractError with the paths that differ.
     """
     config = extended_config(job.base.config, layers, job.layer.epoch, "")
-    stacked = rebase(
-        dataclasses.replace(
-            job,
-            id=f"{job.id}-verify",
-            output=job.folder / "differences.tar",
-            layer=dataclasses.replace(job.layer, always=False),
-        ),
+    stacked = job_beside(
+        job,
         on_top(job.base, layers, config),
-        locate=job.locate,
-        epoch=job.layer.epoch,
+        id=f"{job.id}-verify",
+        output=job.folder / "differences.tar",
+        layer=dataclasses.replace(job.layer, always=False),
     )
     saved = watch.step("root", SavedImage, steps.root, job=stacked, container=container)
     found = watch.step("verify", Layers, steps.extract, job=stacked, saved=saved)

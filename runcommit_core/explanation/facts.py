@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from runcommit_core.cache.caching import caching_of
 from runcommit_core.cache.key import why_not_hermetic
 from runcommit_core.cache.shared import STORE_VARIABLE
 from runcommit_core.cachedir import cache_dir
@@ -15,9 +14,11 @@ from runcommit_core.oci.config import base_created
 from runcommit_core.request.epoch import VARIABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from runcommit_core.interface.job import Job
+    from runcommit_core.request.request import Outputs, Request
 
 _TRANSPORTS = {
     "upper": "upper: the changes are read from the container's overlay, nothing is committed",
@@ -27,38 +28,42 @@ _TRANSPORTS = {
 }
 
 
-def facts(job: Job, options: Mapping[str, Any], transport: str) -> tuple[tuple[str, str], ...]:
-    """Pairs of a word and what is to be said about it; ``options`` are those of ``run_commit``."""
+def facts(job: Job, request: Request, transport: str) -> tuple[tuple[str, str], ...]:
+    """Pairs of a word and what is to be said about it."""
     return (
-        *_outputs(options),
+        *_outputs(request.outputs),
         ("transport", _TRANSPORTS.get(transport, transport)),
-        ("epoch", _epoch(job, options)),
+        ("epoch", _epoch(job, request)),
         *_run(job),
         *_layer(job),
-        *_behaviour(options),
+        *_behaviour(request),
         ("index", f"what is known of the base's files is kept in {cache_dir()}"),
         ("copy", "once a job has looked at the private copy, others go by the id that it noted"),
-        ("cache", _cache(job, options)),
+        ("cache", _cache(job, request)),
     )
 
 
-def _outputs(options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    for name in ("layer", "image", "metadata", "provenance"):
-        value = options.get(name) or ()
-        for place in [value] if isinstance(value, (str, os.PathLike)) else value:
-            yield name, f"is written to {os.fspath(place)}"
-    if extraction := options.get("extraction"):
-        yield "files", f"taken out of the result: {_listed(extraction.paths)}"
-    if not options.get("layer"):
+def _outputs(outputs: Outputs) -> Iterator[tuple[str, str]]:
+    written: tuple[tuple[str, Sequence[str | Path | None]], ...] = (
+        ("layer", [outputs.layer]),
+        ("image", outputs.image_words),
+        ("metadata", [outputs.metadata]),
+        ("provenance", [outputs.provenance]),
+    )
+    for name, places in written:
+        yield from ((name, f"is written to {place}") for place in places if place)
+    if outputs.extraction:
+        yield "files", f"taken out of the result: {', '.join(outputs.extraction.paths)}"
+    if not outputs.layer:
         yield "layer", "is written to no file, its diff_id is printed"
 
 
-def _epoch(job: Job, options: Mapping[str, Any]) -> str:
-    if not epoch_is_known(job, options):
+def _epoch(job: Job, request: Request) -> str:
+    if not epoch_is_known(job, request):
         return "the created of the base, which the engine is not asked for now"
     epoch = job.layer.epoch
     when = dt.datetime.fromtimestamp(epoch, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    if options.get("source_date_epoch") is not None:
+    if request.layer.epoch is not None:
         why = "--source-date-epoch"
     elif os.environ.get(VARIABLE):
         why = f"the variable {VARIABLE}"
@@ -69,9 +74,9 @@ def _epoch(job: Job, options: Mapping[str, Any]) -> str:
     return f"{epoch} ({when}), from {why}"
 
 
-def epoch_is_known(job: Job, options: Mapping[str, Any]) -> bool:
+def epoch_is_known(job: Job, request: Request) -> bool:
     """Whether it does not depend on an image that only the engine has."""
-    given = options.get("source_date_epoch") is not None or bool(os.environ.get(VARIABLE))
+    given = request.layer.epoch is not None or bool(os.environ.get(VARIABLE))
     return given or job.base.diff_ids != (UNKNOWN_LAYER,)
 
 
@@ -92,39 +97,29 @@ def _layer(job: Job) -> Iterator[tuple[str, str]]:
         yield "mtime", "every time that differs from the base's is the epoch"
 
 
-def _behaviour(options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    if excluded := _listed(options.get("exclude", ())):
-        yield "exclude", f"left out of the layer: {excluded}"
-    if cleaned := _listed(options.get("clean", ())):
-        yield "clean", f"left out of the layer: what {cleaned} leaves behind"
-    if options.get("split"):
+def _behaviour(request: Request) -> Iterator[tuple[str, str]]:
+    layer, asked = request.layer, request.behaviour
+    if layer.exclude:
+        yield "exclude", f"left out of the layer: {', '.join(layer.exclude)}"
+    if layer.clean:
+        yield "clean", f"left out of the layer: what {', '.join(layer.clean)} leaves behind"
+    if layer.split:
         yield "split", "these steps run once for each command, each on the layers before it"
-    if options.get("check_reproducible"):
+    if asked.check_reproducible:
         yield "twice", "run, commit and save happen twice, and the layers are compared"
-    if options.get("verify"):
+    if asked.verify:
         yield "verify", "base and layer are compared with the container's root"
-    for plugin in options.get("plugins", ()):
+    for plugin in asked.plugins:
         hooks = ", ".join(sorted(plugin.hooks))
         yield "plugin", f"{plugin} takes part in {hooks}, which is not in the commands above"
 
 
-def _cache(job: Job, options: Mapping[str, Any]) -> str:
-    store = options.get("cache_store")
-    caching = caching_of(
-        options.get("cache"),
-        store,
-        options.get("plugins", ()),
-        job.run.network,
-        rereads=bool(options.get("check_reproducible")),
-    )
+def _cache(job: Job, request: Request) -> str:
+    caching = request.behaviour.caching
     if caching.takes and (caching.mode == "always" or not why_not_hermetic(job)):
-        shared = store or os.environ.get(STORE_VARIABLE)
+        shared = caching.shared or os.environ.get(STORE_VARIABLE)
         places = f"{cache_dir()}/results" + (f" and {os.fspath(shared)}" if shared else "")
         return f"{caching.mode}: a result of this very job is taken from {places}, without a run"
     if caching.takes or caching.mode == "hermetic":
         return f"not used for this job: {why_not_hermetic(job) or 'it runs twice or with plugins'}"
     return f"{caching.mode}: no result is taken from it"
-
-
-def _listed(value: object) -> str:
-    return value if isinstance(value, str) else ", ".join(map(str, value or ()))  # type: ignore[call-overload]

@@ -25,10 +25,12 @@ from runcommit_core.explanation.model import (
     SECRETS,
     PlannedCommand,
 )
-from runcommit_core.explanation.unknown import UNKNOWN_LAYER
+from runcommit_core.explanation.unknown import UNKNOWN_LAYER, unknown_config
 from runcommit_core.interface.access import Access
+from runcommit_core.interface.mode import Mode
 from runcommit_core.interface.values import SavedImage
-from runcommit_core.interface.ways import Mode, Ways
+from runcommit_core.plan.engine_base import base_of_config
+from runcommit_core.plan.making import OpenBase, located
 from runcommit_core.plugins.capabilities import refuse_run
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from runcommit_core.interface.hookspecs import Pipeline
     from runcommit_core.interface.job import Job
     from runcommit_core.interface.values import EngineInfo, Image
+    from runcommit_core.interface.ways import Ways
 
 ABSENT = "unless the engine has the private copy of the base"
 UNREACHED = "instead, if the engine cannot use the job's registry"
@@ -52,13 +55,13 @@ _NOTHING_NEW = '{"diff_id": "sha256:0", "warnings": []}'
 class Recorder:
     """Stands in for all processes of a rehearsal and remembers their command lines."""
 
-    def __init__(self, steps: Pipeline, engine: EngineInfo, folder: Path) -> None:
+    def __init__(self, steps: Pipeline, engine: EngineInfo) -> None:
         self.commands: list[PlannedCommand] = []
         self.undos = contextlib.ExitStack()
         """What the job's end undoes of what came before its steps."""
         self._steps = steps
         self.engine = engine
-        self._placeholders = {os.fspath(folder): FOLDER}
+        self._placeholders: dict[str, str] = {}
         self._step = ""
         self._conditions: list[str] = []
 
@@ -112,6 +115,7 @@ class RehearsedTransport(Transport):
         authfile.write_text("{}")
         self._placeholder = Access(ADDRESS, REPOSITORY, authfile)
         self._when = ABSENT
+        recorder.hide(folder, FOLDER)
         self._called = _NAMELESS if self._base.diff_ids == (UNKNOWN_LAYER,) else original.name
 
     @property
@@ -127,8 +131,9 @@ class RehearsedTransport(Transport):
 
     def show_tunnel(self) -> None:
         """Show how the registry gets to another machine, if it does."""
-        if self._place and self._place.ssh and self.mode is not Mode.ARCHIVE:
-            words = tunnel_command(self._place.ssh, PORT, f"{FOLDER}/tunnel-{JOB}.log")
+        place = self._route.place
+        if place and place.ssh and self.mode is not Mode.ARCHIVE:
+            words = tunnel_command(place.ssh, PORT, f"{FOLDER}/tunnel-{JOB}.log")
             self._recorder(words, None)
 
     def _access(self) -> Access:
@@ -156,7 +161,7 @@ class RehearsedTransport(Transport):
         push: Callable[[Access], None],
         save: Callable[[], contextlib.AbstractContextManager[BinaryIO]],
     ) -> SavedImage:
-        self.used = "archive" if self.mode is Mode.ARCHIVE else "registry"
+        used = "archive" if self.mode is Mode.ARCHIVE else "registry"
         if self.mode is not Mode.ARCHIVE:
             push(self._access())
         if self.mode is Mode.ARCHIVE:
@@ -165,7 +170,7 @@ class RehearsedTransport(Transport):
         elif self.mode is Mode.AUTO:
             with self._recorder.condition(UNREACHED), save():
                 pass
-        return SavedImage(self._image.config, self._base.diff_ids, ())
+        return SavedImage(self._image.config, self._base.diff_ids, (), transport=used)
 
 
 class _NoTree:
@@ -198,7 +203,7 @@ def rehearse(
         with recorder.step("commit"):
             committed = steps.commit(job=planned, container=container)
         with recorder.step("save"):
-            steps.save(job=planned, image=committed)
+            saved = steps.save(job=planned, image=committed)
         if verified:
             # docker looks at the real container, of which there is none
             with recorder.step("verify"), contextlib.suppress(UsageError, OSError):
@@ -207,27 +212,28 @@ def rehearse(
             delivery = dataclasses.replace(planned, transport=transport.of_result())
             with recorder.step("deliver"):
                 steps.deliver(job=delivery, reference=result)
-    return planned.transport.used
+    return saved.transport
 
 
-def rehearse_resolve(steps: Pipeline, recorder: Recorder, job: Job, reference: str) -> Image:
-    """Go through the step that finds an image in the engine."""
-    with recorder.step("clean up"), contextlib.ExitStack() as cleanup:
-        transport = RehearsedTransport(job.transport, recorder, job.folder)
-        planned = on_paper(job, transport, cleanup)
-        with recorder.step("resolve"):
-            image = steps.resolve(job=planned, reference=reference)
-        recorder.undos = cleanup.pop_all()
-        return image
-
-
-def rehearse_read(steps: Pipeline, recorder: Recorder, job: Job, image: Image) -> None:
-    """Go through the reading of an image that only the engine has."""
+def read_on_paper(steps: Pipeline, recorder: Recorder, job: Job, reference: str) -> OpenBase:
+    """Go through finding and reading an image that only the engine has; one stands for it."""
+    image = _resolve_on_paper(steps, recorder, job, reference.removeprefix("engine:"))
     with recorder.step("clean up"), contextlib.ExitStack() as cleanup:
         transport = RehearsedTransport(job.transport, recorder, job.folder)
         planned = on_paper(job, transport, cleanup)
         with recorder.step("read"), recorder.condition(UNREAD):
             steps.save(job=planned, image=image)
+    return OpenBase(image=base_of_config(reference, unknown_config()), locate=located)
+
+
+def _resolve_on_paper(steps: Pipeline, recorder: Recorder, job: Job, name: str) -> Image:
+    with recorder.step("clean up"), contextlib.ExitStack() as cleanup:
+        transport = RehearsedTransport(job.transport, recorder, job.folder)
+        planned = on_paper(job, transport, cleanup)
+        with recorder.step("resolve"):
+            image = steps.resolve(job=planned, reference=name)
+        recorder.undos = cleanup.pop_all()
+        return image
 
 
 def on_paper(job: Job, transport: Transport, cleanup: contextlib.ExitStack) -> Job:

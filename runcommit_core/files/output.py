@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from runcommit_core.files.request import Extraction
     from runcommit_core.index.basetree import BaseTree
     from runcommit_core.interface.job import Job
     from runcommit_core.interface.values import Layers
     from runcommit_core.oci.model import BaseImage
+    from runcommit_core.request.extraction import Extraction
     from runcommit_core.staging import Staging
 
 T = TypeVar("T")
@@ -97,7 +97,7 @@ def _real(place: Path) -> Path:
 
 def result_image(job: Job, layers: Layers) -> BaseImage:
     """The job's base with the new layers on top."""
-    from runcommit_core.plan.stacking import on_top
+    from runcommit_core.steps.stacking import on_top
 
     return on_top(job.base, layers, job.base.config)
 

@@ -15,7 +15,6 @@ import logging
 import os
 import time
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, Self
 
 from runcommit_core.cachedir import cache_dir
@@ -28,8 +27,6 @@ from runcommit_core.staging import mark, replacing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
-
-    from runcommit_core.interface.job import Job
 
 log = logging.getLogger("runcommit")
 
@@ -78,26 +75,34 @@ class Record:
         self._file = -1
 
     def begin(
-        self, job: Job, name: str, backend: str | object, outputs: Iterable[Path | None]
+        self,
+        job_id: str,
+        backend: str,
+        engine: EngineOptions,
+        folder: Path,
+        outputs: Iterable[Path | None],
     ) -> None:
-        """Write down all that it takes to find what this job leaves."""
+        """Write down all that it takes to find what this job leaves.
+
+        A colon ends the name of a ``backend`` that is to be imported.
+        """
         self._facts = {
             "form": _FORM,
-            "id": job.id,
+            "id": job_id,
             "pid": os.getpid(),
             "machine": os.uname().nodename,
             "started": int(time.time()),
-            "backend": f"{name}:" if isinstance(backend, ModuleType) else name,
-            "engine_path": _absolute(job.engine.path),
-            "engine_flags": list(job.engine.flags),
+            "backend": backend,
+            "engine_path": _absolute(engine.path),
+            "engine_flags": list(engine.flags),
             "environment": selecting(),
-            "folder": os.fspath(job.folder),
+            "folder": os.fspath(folder),
             "mark": mark(),
             "outputs": sorted({os.fspath(path.resolve().parent) for path in outputs if path}),
             "base": "",
             "kept": False,
         }
-        self._path = jobs_folder() / f"{job.id}{_SUFFIX}"
+        self._path = jobs_folder() / f"{job_id}{_SUFFIX}"
         try:
             self._file = _locked(self._path, _encoded(self._facts))
         except OSError as error:

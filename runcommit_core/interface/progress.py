@@ -185,7 +185,7 @@ def metered_stream(
         yield cast("BinaryIO", Metered(stream, meter))
 
 
-def in_turn(progress: Progress) -> Progress:
+def one_at_a_time(progress: Progress) -> Progress:
     """The same, never called by two threads at once."""
     if progress is ignore:
         return ignore

@@ -178,13 +178,14 @@ class SavedImage:
 
     ``layers`` holds, in order, those of ``diff_ids`` (all of the image's, the base's first)
     whose bytes travelled.  ``upper`` is an overlay's upper directory that holds one new layer
-    more.
+    more.  ``transport`` tells how they travelled: ``registry``, ``archive``, ``upper``, ``root``.
     """
 
     config: bytes
     diff_ids: tuple[DiffId, ...]
     layers: tuple[RawLayer, ...]
     upper: Path | None = None
+    transport: str = ""
 
 
 @record

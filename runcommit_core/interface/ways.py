@@ -2,38 +2,32 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 if TYPE_CHECKING:
     import contextlib
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from runcommit_core.index.feeder import Feeder
     from runcommit_core.interface.access import Access
-    from runcommit_core.interface.place import Place
+    from runcommit_core.interface.mode import Mode
     from runcommit_core.interface.values import SavedImage
-    from runcommit_core.oci.model import BaseImage
+    from runcommit_core.oci.model import BaseImage, BaseLayer
     from runcommit_core.tar.digests import DiffId
-
-
-class Mode(StrEnum):
-    """What ``--transport`` takes."""
-
-    AUTO = "auto"
-    REGISTRY = "registry"
-    ARCHIVE = "archive"
 
 
 class Ways(Protocol):
     """What a job's ``transport`` can do; :class:`runcommit_core.Transport` does it.
 
     ``name`` is what the private copy of the base is called in the engine, ``diff_ids`` are its
-    layers, ``config`` is its config.  ``used`` tells how the result travelled.
+    layers, ``config`` is its config.
     """
 
-    mode: Mode
-    used: str
+    @property
+    def mode(self) -> Mode:
+        """The ways that are open."""
+        ...
 
     @property
     def name(self) -> str: ...
@@ -43,10 +37,6 @@ class Ways(Protocol):
 
     @property
     def diff_ids(self) -> tuple[DiffId, ...]: ...
-
-    def lead_to(self, place: Place) -> None:
-        """Let images travel to that place."""
-        ...
 
     def tag(self, job_id: str) -> str:
         """A name to commit under, such that a push of it goes to this job's registry."""
@@ -78,4 +68,10 @@ class Ways(Protocol):
 
     def serving(self, result: BaseImage, *, name: str) -> Ways:
         """The same ways for another image, which ``deliver`` brings into the engine."""
+        ...
+
+    def for_base(
+        self, base: BaseImage, *, feeder: Callable[[BaseLayer], Feeder | None], **route: Any
+    ) -> Ways:
+        """The ways of another job on another base; ``route`` is what differs."""
         ...

@@ -13,14 +13,12 @@ import shlex
 from dataclasses import field, fields
 from typing import TYPE_CHECKING
 
-from runcommit_core.errors import ArchiveError, UsageError
 from runcommit_core.oci.config import checked_config, rfc3339
 from runcommit_core.oci.jsondoc import (
     JsonObject,
     canonical_json,
     list_at,
     object_at,
-    parse_json,
     texts_at,
 )
 from runcommit_core.records import record
@@ -70,42 +68,6 @@ class ConfigEdits:
             for name in names
             if (value := getattr(self, name)) != getattr(nothing, name)
         }
-
-
-def config_edits(
-    *,
-    env: Mapping[str, str] | None = None,
-    entrypoint: Words | None = None,
-    cmd: Words | None = None,
-    labels: Mapping[str, str] | None = None,
-    annotations: Mapping[str, str] | None = None,
-    user: str | None = None,
-    workdir: str | None = None,
-    expose: Words = (),
-    author: str | None = None,
-    comment: str | None = None,
-) -> ConfigEdits:
-    """Check what was asked for; UsageError for what no config can hold."""
-    for what, given in (("variable", env), ("label", labels), ("annotation", annotations)):
-        for key in given or ():
-            if not key or (what == "variable" and "=" in key):
-                raise UsageError(f"{key!r} is no name of a {what}")
-    return ConfigEdits(
-        env=dict(env or {}),
-        entrypoint=_words("entrypoint", entrypoint),
-        cmd=_words("cmd", cmd),
-        labels=dict(labels or {}),
-        annotations=dict(annotations or {}),
-        user=user,
-        workdir=workdir,
-        ports=tuple(
-            port
-            for text in ([expose] if isinstance(expose, str) else expose)
-            for port in _ports(text)
-        ),
-        author=author,
-        comment=comment,
-    )
 
 
 def edited_config(config: bytes, edits: ConfigEdits, *, created: int, inherited: int) -> bytes:
@@ -214,37 +176,3 @@ def _joined(base: object, workdir: str) -> str:
         return ""
     joined = posixpath.join("/", str(base or ""), workdir)
     return "/" + posixpath.normpath(joined).lstrip("/")
-
-
-def _words(what: str, given: Words | None) -> str | tuple[str, ...] | None:
-    """A JSON array or a sequence is a list of words; any other text is for the shell."""
-    if given is None:
-        return None
-    if not isinstance(given, str):
-        return tuple(given)
-    if not given.strip():
-        return ()
-    if not given.lstrip().startswith("["):
-        return given
-    try:
-        words = parse_json(given.encode(), "it")
-    except (ArchiveError, UnicodeError) as error:
-        if re.match(r"\s*\[\s", given):  # the shell's test
-            return given
-        raise UsageError(
-            f"{what}: {given!r} begins like a JSON array and is none: {error}",
-            tip="""write ["/bin/program", "argument"], with double quotes""",
-        ) from error
-    if not all(isinstance(word, str) for word in words):
-        raise UsageError(f"{what}: {given!r} holds something other than strings")
-    return tuple(words)
-
-
-def _ports(text: str) -> list[str]:
-    found = _PORT.fullmatch(text)
-    first, last = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
-    if not found or first not in _PORTS or last not in _PORTS or last < first:
-        raise UsageError(
-            f"{text!r} is no port to expose", tip="write PORT, PORT/udp or FIRST-LAST[/PROTOCOL]"
-        )
-    return [f"{port}/{(found[3] or 'tcp').lower()}" for port in range(first, last + 1)]

@@ -61,8 +61,8 @@ class Choice:
         return self._chosen
 
     def ask(self) -> None:
-        """Let the engine describe itself while it works."""
-        self._asked = Background(self._describe)
+        """Let the engine describe itself while it works; once."""
+        self._asked = self._asked or Background(self._describe)
 
     def describe(self) -> EngineInfo:
         """What the engine says of itself: what it was asked before, or now."""

@@ -18,20 +18,18 @@ from runcommit_core.interface.values import Image, SavedImage
 from runcommit_core.oci.config import config_diff_ids
 from runcommit_core.oci.model import BaseImage, BaseLayer, FileRegion
 from runcommit_core.oci.regions import digest_of_bytes
-from runcommit_core.plan.stacking import plain_layer
+from runcommit_core.plan.making import OpenBase
+from runcommit_core.steps.stacking import plain_layer
 
 if TYPE_CHECKING:
-    from runcommit_core.execute.stopwatch import Stopwatch
     from runcommit_core.interface.hookspecs import Pipeline
     from runcommit_core.interface.job import Job
-    from runcommit_core.plan.making import Locate
+    from runcommit_core.steps.stopwatch import Stopwatch
 
 _PREFIX = "engine:"
 
 
-def open_engine_base(
-    steps: Pipeline, job: Job, reference: str, watch: Stopwatch
-) -> tuple[BaseImage, Locate]:
+def open_engine_base(steps: Pipeline, job: Job, reference: str, watch: Stopwatch) -> OpenBase:
     """The engine's image, and a way to its layers' bytes that asks the engine at most once.
 
     ``job`` is on the empty base, so that what is saved is the whole image.
@@ -55,10 +53,11 @@ def open_engine_base(
 
     config = _cached_config(image) or saved().config
     _remember(image, config)
-    return _base_image(reference, config), locate
+    return OpenBase(image=base_of_config(reference, config), locate=locate)
 
 
-def _base_image(reference: str, config: bytes) -> BaseImage:
+def base_of_config(reference: str, config: bytes) -> BaseImage:
+    """An image of which the config is known, and the bytes of no layer are in reach."""
     return BaseImage(
         name=reference,
         config=config,

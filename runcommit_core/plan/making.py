@@ -1,38 +1,62 @@
-"""Making a Job, and putting it on a base."""
+"""Making a Job: all that was asked for, on its base, at its engine's place."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import secrets
 import shutil
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from runcommit_core.cachedir import cache_dir
-from runcommit_core.engine.transport import Transport
+from runcommit_core.engine.transport import Route, Transport
 from runcommit_core.errors import UsageError
 from runcommit_core.index.indexing import Indexing
 from runcommit_core.interface.job import Job
-from runcommit_core.interface.progress import Progress, ignore
 from runcommit_core.oci.config import run_defaults
 from runcommit_core.oci.model import BaseImage, BaseLayer
 from runcommit_core.oci.regions import digest_of_bytes
+from runcommit_core.records import record
 from runcommit_core.request.epoch import VARIABLE, choose_epoch
+from runcommit_core.request.run import RunRequest
+from runcommit_core.surroundings.preparing import prepared
 
 if TYPE_CHECKING:
-    import contextlib
-
-    from runcommit_core.interface.values import EngineOptions, LayerOptions, RunOptions
-    from runcommit_core.interface.ways import Mode
+    from runcommit_core.interface.place import Place
+    from runcommit_core.request.request import Request
 
 _ON_DISK = "/var/tmp"  # noqa: S108 - mkdtemp makes a private folder there
 
 Locate = Callable[[BaseLayer], BaseLayer]
 """From a layer to the same layer with its bytes in reach."""
+
+
+@record(kw_only=True)
+class OpenBase:
+    """A base and a way to the bytes of its layers."""
+
+    image: BaseImage
+    locate: Locate
+
+
+@record(kw_only=True)
+class Ground:
+    """What a job stands on besides its base.
+
+    ``backend`` may be ``auto`` while a result from the cache would do; then ``place`` is not known
+    either.  ``folder`` is the job's own and goes with ``cleanup``, ``output`` is where its layer
+    goes.
+    """
+
+    backend: str
+    place: Place | None
+    folder: Path
+    output: Path
+    cleanup: contextlib.ExitStack
 
 
 def private_folder(cleanup: contextlib.ExitStack) -> Path:
@@ -52,81 +76,95 @@ def temporary_parent() -> str | None:
     return os.environ.get("TMPDIR") or (_ON_DISK if Path(_ON_DISK).is_dir() else None)
 
 
-def to_stderr(chunk: bytes) -> None:
-    """The default console: what the command says goes to standard error, at once."""
-    if sys.stderr is not None:
-        sys.stderr.buffer.write(chunk)
-        sys.stderr.buffer.flush()
+def new_id() -> str:
+    """An id for a job, random."""
+    return secrets.token_hex(6)
 
 
-def new_job(
-    *,
-    argv: tuple[str, ...],
-    run: RunOptions,
-    layer: LayerOptions,
-    engine: EngineOptions,
-    mode: Mode,
-    backend: str,
-    folder: Path,
-    output: Path,
-    console: Callable[[bytes], None],
-    cleanup: contextlib.ExitStack,
-    progress: Progress = ignore,
-) -> Job:
-    """A job on the empty base; ``rebase`` puts it on another."""
-    empty = scratch_image()
-    indexing = Indexing(cache_dir(), empty, located)
-    job_id = secrets.token_hex(6)
+def job_on(base: OpenBase, request: Request, ground: Ground, job_id: str) -> Job:
+    """The job that was requested, on this base; its mounts are made.
+
+    Raises UsageError for what the base's own user, platform or links rule out.
+    """
+    behaviour = request.behaviour
+    epoch = choose_epoch(request.layer.epoch, base.image.config)
+    asked = request.run.options
+    options = dataclasses.replace(
+        asked,
+        user=asked.user or run_defaults(base.image.config).user,
+        env={VARIABLE: str(epoch), **asked.env},
+    )
+    around = prepared(
+        options,
+        request.run.mounts,
+        base.image,
+        ground.folder,
+        behaviour.console,
+        ground.cleanup,
+    )
+    indexing = Indexing(cache_dir(), base.image, base.locate)
     return Job(
         id=job_id,
-        base=empty,
-        argv=argv,
-        run=run,
-        layer=layer,
-        engine=engine,
-        backend=backend,
-        transport=_transport(empty, job_id, mode, folder, cleanup, located, indexing, progress),
-        tree=indexing.tree,
-        locate=located,
-        folder=folder,
-        output=output,
-        console=console,
-        cleanup=cleanup,
-        containers=cleanup,
-        progress=progress,
-    )
-
-
-def rebase(job: Job, base: BaseImage, *, locate: Locate, epoch: int | None) -> Job:
-    """The same job on another base, whose user holds where none was asked for."""
-    indexing = Indexing(cache_dir(), base, locate)
-    defaults = run_defaults(base.config)
-    seconds = choose_epoch(epoch, base.config)
-    transport = _transport(
-        base,
-        job.id,
-        job.transport.mode,
-        job.folder,
-        job.cleanup,
-        locate,
-        indexing,
-        job.progress,
-    )
-    if job.place:
-        transport.lead_to(job.place)
-    return dataclasses.replace(
-        job,
-        base=base,
-        locate=locate,
-        transport=transport,
-        tree=indexing.tree,
-        layer=dataclasses.replace(job.layer, epoch=seconds),
-        run=dataclasses.replace(
-            job.run,
-            user=job.run.user or defaults.user,
-            env={VARIABLE: str(seconds), **job.run.env},
+        base=base.image,
+        argv=request.commands.argv,
+        run=around.run,
+        layer=dataclasses.replace(
+            request.layer.options, epoch=epoch, mount_points=around.mount_points
         ),
+        engine=ground.place.engine if ground.place else behaviour.engine,
+        backend=ground.backend,
+        transport=Transport(
+            base.image,
+            Route(
+                job_id=job_id,
+                mode=behaviour.mode,
+                folder=ground.folder,
+                cleanup=ground.cleanup,
+                progress=behaviour.progress,
+                place=ground.place,
+            ),
+            locate=base.locate,
+            feeder=indexing.feeder,
+        ),
+        tree=indexing.tree,
+        locate=base.locate,
+        folder=ground.folder,
+        output=ground.output,
+        console=around.console,
+        cleanup=ground.cleanup,
+        containers=contextlib.ExitStack(),
+        progress=behaviour.progress,
+        keep_base=behaviour.keep_base,
+        place=ground.place,
     )
+
+
+def finding_job(request: Request, ground: Ground, job_id: str) -> Job:
+    """A job on the empty base, for the steps that find a base in the engine and read it whole."""
+    plain = dataclasses.replace(
+        request,
+        run=RunRequest(request.run.options),
+        layer=dataclasses.replace(request.layer, epoch=0),
+    )
+    return job_on(OpenBase(image=scratch_image(), locate=located), plain, ground, job_id)
+
+
+def job_beside(job: Job, base: BaseImage, **changes: Any) -> Job:
+    """A job like this one, on another base of the same layers' whereabouts.
+
+    ``changes`` are fields of Job; ``id`` is among them, so that names do not meet.
+    """
+    indexing = Indexing(cache_dir(), base, job.locate)
+    changed = dataclasses.replace(job, base=base, containers=contextlib.ExitStack(), **changes)
+    transport = job.transport.for_base(
+        base,
+        feeder=indexing.feeder,
+        job_id=changed.id,
+        folder=changed.folder,
+        cleanup=changed.cleanup,
+        place=changed.place,
+    )
+    return dataclasses.replace(changed, transport=transport, tree=indexing.tree)
 
 
 def located(layer: BaseLayer) -> BaseLayer:
@@ -145,26 +183,4 @@ def scratch_image() -> BaseImage:
         manifest=None,
         manifest_media_type="",
         manifest_digest=None,
-    )
-
-
-def _transport(
-    base: BaseImage,
-    job_id: str,
-    mode: Mode,
-    folder: Path,
-    cleanup: contextlib.ExitStack,
-    locate: Locate,
-    indexing: Indexing,
-    progress: Progress,
-) -> Transport:
-    return Transport(
-        base,
-        job_id=job_id,
-        mode=mode,
-        folder=folder,
-        cleanup=cleanup,
-        locate=locate,
-        feeder=indexing.feeder,
-        progress=progress,
     )

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, cast
 import pluggy
 
 from runcommit_core.errors import BackendContractError, UnknownBackendError
-from runcommit_core.execute import core_steps
 from runcommit_core.interface.hookspecs import PROJECT, REQUIRED_STEPS, Pipeline
 from runcommit_core.interface.values import EngineInfo, EngineOptions
 from runcommit_core.plugins.distributions import sole
 from runcommit_core.plugins.importing import imported
 from runcommit_core.records import record
+from runcommit_core.steps import core as core_steps
 from runcommit_core.version import is_installed, version
 
 if TYPE_CHECKING:

@@ -92,6 +92,15 @@ def refuse(
         raise UsageError(f"{lack.reason}{asked}", tip=lack.tip)
 
 
+def refuse_missing(
+    steps: Pipeline, backend: str, _engine: EngineOptions, wanted: Collection[str]
+) -> None:
+    """Raise UsageError for the first of ``wanted`` that has no step; the engine is not asked."""
+    for lack in _without_steps(steps, backend):
+        if lack.capability in wanted:
+            raise UsageError(lack.reason, tip=lack.tip)
+
+
 def refuse_run(steps: Pipeline, backend: str, job: Job) -> None:
     """Raise UsageError where the engine cannot keep to the options of this job's run."""
     refuse(steps, backend, job.engine, tuple(_needs(job.run)), job.run)

@@ -11,16 +11,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from importlib.metadata import EntryPoint
 
-    from runcommit_core.execute.stopwatch import Stopwatch
     from runcommit_core.interface.job import Job
     from runcommit_core.interface.values import Layers
     from runcommit_core.plugins.loading import Plugin
+    from runcommit_core.steps.stopwatch import Stopwatch
 
 GROUP = "runcommit.plugins"
-
-
-class Alone:
-    """A plugin beside which no other takes part in the job."""
 
 
 def chosen_plugins(asked: Iterable[object] = ()) -> tuple[Plugin, ...]:
@@ -37,8 +33,6 @@ def chosen_plugins(asked: Iterable[object] = ()) -> tuple[Plugin, ...]:
         return ()
     from runcommit_core.plugins.loading import plugin_of
 
-    if alone := [item for item in asked if isinstance(item, Alone)]:
-        return tuple(plugin_of("", "", item) for item in alone)
     words = [item for item in asked if isinstance(item, str)]
     wanted = _last_words(words)
     names = [name for name in installed if wanted.get(name, True)]

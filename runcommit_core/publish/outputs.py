@@ -1,41 +1,30 @@
-"""What a job leaves behind: the layer's files, complete images in any form, the reports."""
+"""From the new layers to what is stored of them: the layers' files, complete images in any form."""
 
 from __future__ import annotations
 
 import dataclasses
-import os
 import shutil
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runcommit_core.errors import UsageError
-from runcommit_core.interface.values import Layer, Layers, OutputImage, Result, StoredAs
-from runcommit_core.oci.compress import UNCOMPRESSED, LayerCompression
-from runcommit_core.oci.config import result_config
-from runcommit_core.oci.edits import DEFAULT_COMMENT
-from runcommit_core.oci.imageplace import ImagePlace, parse_image_place
+from runcommit_core.interface.values import Layer, Layers, OutputImage, StoredAs
 from runcommit_core.oci.mediatypes import layer_media_type
 from runcommit_core.oci.model import BaseLayer, Compression, FileRegion
-from runcommit_core.oci.output import (
-    NewLayer,
-    check_replaceable,
-    fill_layout,
-    manifest_of,
-    replace_layout,
-)
+from runcommit_core.oci.output import NewLayer, fill_layout, manifest_of
 from runcommit_core.oci.references import Kind
 from runcommit_core.oci.regions import digest_of_bytes
 from runcommit_core.records import record
 from runcommit_core.tar.digests import Digest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from runcommit_core.interface.job import Job
+    from runcommit_core.oci.compress import LayerCompression
+    from runcommit_core.oci.imageplace import ImagePlace
     from runcommit_core.oci.model import BaseImage
-    from runcommit_core.staging import Staging
-
-    PathLike = str | os.PathLike[str]
+    from runcommit_core.plan.targets import Targets
 
 
 @record
@@ -66,127 +55,73 @@ class Stored:
         return BaseLayer(blob.diff_id, blob.digest, blob.size, blob.media_type, self.kind, region)
 
 
-class Targets:
-    """Where the outputs of a job go, checked before it runs and filled when it is done."""
+def store(
+    layers: Layers, folder: Path, targets: Targets, compression: LayerCompression
+) -> list[Stored]:
+    """The layers in the form in which the outputs have them; ``folder`` takes files."""
+    if not compression.level:
+        return [Stored(layer, layer.path, Compression.NONE) for layer in layers]
+    only = targets.layer_file if len(layers) == 1 else None
+    return [
+        _compressed(layer, only or numbered(folder / "stored", number), compression)
+        for number, layer in enumerate(layers, start=1)
+    ]
 
-    def __init__(
-        self,
-        staged: Staging,
-        layer: PathLike | None = None,
-        images: PathLike | Sequence[PathLike] | None = None,
-        *,
-        default: Kind = Kind.OCI,
-        metadata: PathLike | None = None,
-        provenance: PathLike | None = None,
-        compression: LayerCompression = UNCOMPRESSED,
-    ) -> None:
-        self._staged = staged
-        self._compression = compression
-        self._layer = Path(layer) if layer else None
-        self._layer_file = staged.beside(self._layer) if self._layer else None
-        self._report = staged.beside(Path(metadata)) if metadata else None
-        self._provenance = staged.beside(Path(provenance)) if provenance else None
-        self._images = [(place, self._open(place)) for place in _places(images, default)]
 
-    @property
-    def layer_file(self) -> Path | None:
-        """Where the job may write its only layer itself."""
-        return None if self._compression.level else self._layer_file
+def put(stored: Sequence[Stored], place: Path | None, targets: Targets) -> tuple[Layer, ...]:
+    """The layers at the places where they will be; ``place`` is what the user named."""
+    return tuple(
+        dataclasses.replace(one.plain, path=_put(one, number, place, targets), stored=one.facts)
+        for number, one in enumerate(stored, start=1)
+    )
 
-    @property
-    def has_images(self) -> bool:
-        return bool(self._images)
 
-    @property
-    def writes(self) -> bool:
-        """Whether layers are to be compressed or images written, which takes its time."""
-        return bool(self._compression.level) or self.has_images
-
-    @property
-    def told(self) -> bool:
-        """Whether a report is to be written, which takes the engine's description."""
-        return bool(self._report or self._provenance)
-
-    def store(self, layers: Layers, folder: Path) -> list[Stored]:
-        """The layers in the form in which the outputs have them; ``folder`` takes files."""
-        only = len(layers) == 1
-        return [
-            self._stored(layer, numbered(folder / "stored", number), only=only)
-            for number, layer in enumerate(layers, start=1)
-        ]
-
-    def place(self, stored: Sequence[Stored]) -> tuple[Layer, ...]:
-        """The layers at the places where they will be."""
-        return tuple(
-            dataclasses.replace(one.plain, path=self._placed(one, number), stored=one.facts)
-            for number, one in enumerate(stored, start=1)
-        )
-
-    def write_images(
-        self,
-        job: Job,
-        stored: Sequence[Stored],
-        config: bytes,
-        annotations: Mapping[str, str],
-    ) -> tuple[OutputImage, ...]:
-        """Write the complete image in every form that was asked for."""
-        if not self._images:
-            return ()
-        base = dataclasses.replace(job.base, layers=tuple(map(job.locate, job.base.layers)))
-        written = []
-        for place, path in self._images:
-            try:
-                digest = _write_image(place, path, base, stored, config, annotations)
-            except OSError as error:
-                raise UsageError(f"cannot write the image {place.path}: {error}") from error
-            written.append(
-                OutputImage(
-                    path=place.path,
-                    kind=place.kind.value,
-                    name=place.name,
-                    manifest_digest=digest,
-                    config_digest=digest_of_bytes(config),
-                )
+def write_images(
+    job: Job,
+    stored: Sequence[Stored],
+    config: bytes,
+    annotations: Mapping[str, str],
+    targets: Targets,
+) -> tuple[OutputImage, ...]:
+    """Write the complete image in every form that was asked for."""
+    if not targets.images:
+        return ()
+    base = dataclasses.replace(job.base, layers=tuple(map(job.locate, job.base.layers)))
+    written = []
+    for place, path in targets.images:
+        try:
+            digest = _write_image(place, path, base, stored, config, annotations)
+        except OSError as error:
+            raise UsageError(f"cannot write the image {place.path}: {error}") from error
+        written.append(
+            OutputImage(
+                path=place.path,
+                kind=place.kind.value,
+                name=place.name,
+                manifest_digest=digest,
+                config_digest=digest_of_bytes(config),
             )
-        return tuple(written)
+        )
+    return tuple(written)
 
-    def publish(self, result: Result) -> None:
-        """Write the reports and rename everything to its place."""
-        if self._report:
-            from runcommit_core.publish.report import write_metadata
 
-            write_metadata(self._report, result)
-        if self._provenance:
-            from runcommit_core.publish.provenance import write_provenance
+def _compressed(layer: Layer, file: Path, compression: LayerCompression) -> Stored:
+    from runcommit_core.oci.compress import compress_file
 
-            write_provenance(self._provenance, result)
-        self._staged.publish()
+    done = compress_file(layer.path, file, compression)
+    media_type = layer_media_type(compression.kind)
+    facts = StoredAs(done.digest, done.size, media_type, done.compressor)
+    return Stored(layer, file, compression.kind, facts)
 
-    def _open(self, place: ImagePlace) -> Path:
-        if place.kind is not Kind.OCI:
-            return self._staged.beside(place.path)
-        check_replaceable(place.path.resolve())
-        return self._staged.folder(place.path, replace_layout)
 
-    def _stored(self, layer: Layer, file: Path, *, only: bool) -> Stored:
-        if not self._compression.level:
-            return Stored(layer, layer.path, Compression.NONE)
-        from runcommit_core.oci.compress import compress_file
-
-        file = self._layer_file if only and self._layer_file else file
-        done = compress_file(layer.path, file, self._compression)
-        kind = self._compression.kind
-        facts = StoredAs(done.digest, done.size, layer_media_type(kind), done.compressor)
-        return Stored(layer, file, kind, facts)
-
-    def _placed(self, one: Stored, number: int) -> Path:
-        if not self._layer:
-            return one.plain.path
-        if one.file == self._layer_file:
-            return self._layer
-        place = numbered(self._layer, number)
-        shutil.copyfile(one.file, self._staged.beside(place))
+def _put(one: Stored, number: int, place: Path | None, targets: Targets) -> Path:
+    if not place:
+        return one.plain.path
+    if one.file == targets.layer_file:
         return place
+    part = numbered(place, number)
+    shutil.copyfile(one.file, targets.staged.beside(part))
+    return part
 
 
 def numbered(place: Path, number: int) -> Path:
@@ -194,25 +129,6 @@ def numbered(place: Path, number: int) -> Path:
     packed = place.suffixes[-2:-1] == [".tar"]
     suffix = "".join(place.suffixes[-2:]) if packed else place.suffix
     return place.with_name(f"{place.name.removesuffix(suffix)}.{number}{suffix}")
-
-
-def extended_config(config: bytes, layers: Layers, epoch: int, history: str) -> bytes:
-    """An image's config plus what a run added: the base's own, but for what is new."""
-    return result_config(
-        config,
-        layers=[layer.diff_id for layer in layers],
-        created=epoch,
-        created_by=history,
-        comment=DEFAULT_COMMENT,
-    )
-
-
-def _places(images: PathLike | Sequence[PathLike] | None, default: Kind) -> list[ImagePlace]:
-    if not images:
-        return []
-    single = isinstance(images, (str, os.PathLike))
-    given: Iterable[PathLike] = [images] if single else images  # type: ignore[list-item,assignment]
-    return [parse_image_place(each, default) for each in given]
 
 
 def _write_image(

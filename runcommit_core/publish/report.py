@@ -15,51 +15,11 @@ from runcommit_core.oci.mediatypes import OCI_LAYER
 from runcommit_core.version import FORM, version
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
-    from runcommit_core.interface.job import Job
-    from runcommit_core.interface.values import (
-        Layer,
-        LoadedImage,
-        Mount,
-        OutputImage,
-        Result,
-        RunOptions,
-    )
-    from runcommit_core.publish.finish import Wanted
-    from runcommit_core.request.commands import Commands
+    from runcommit_core.interface.values import Layer, LoadedImage, OutputImage, Result
 
 METADATA_VERSION = 1
-
-
-def request_of(
-    job: Job,
-    todo: Commands,
-    wanted: Wanted,
-    *,
-    exclude: str | Sequence[str],
-    clean: str | Sequence[str],
-    split: bool,
-) -> dict[str, Any]:
-    """What was asked for, as JSON: all that shapes the result.  ``job`` is ready to run.
-
-    Reads the inputs, for their digests.
-    """
-    return {
-        "commands": list(todo.texts),
-        "run": _run(job.run, job.layer.epoch),
-        "layer": {
-            "mtime": job.layer.mtime,
-            "xattrs": job.layer.xattrs,
-            "always": job.layer.always,
-            "split": split,
-            "exclude": _listed(exclude),
-            "clean": _listed(clean),
-        },
-        "compression": str(wanted.compression),
-        "config": wanted.edits.told(),
-    }
 
 
 def write_metadata(path: Path, result: Result) -> None:
@@ -99,50 +59,6 @@ def metadata(result: Result) -> dict[str, Any]:
         "cache": result.cache,
         "warnings": list(result.warnings),
     }
-
-
-def _run(run: RunOptions, epoch: int) -> dict[str, Any]:
-    return {
-        "env": sorted(run.env),
-        "user": run.user,
-        "workdir": run.workdir,
-        "network": run.network,
-        "platform": run.platform,
-        "memory": run.memory,
-        "cpus": run.cpus,
-        "timeout": run.timeout,
-        "flags": list(run.flags),
-        "mounts": [_mount(mount, epoch) for mount in run.mounts],
-    }
-
-
-def _mount(mount: Mount, epoch: int) -> dict[str, Any]:
-    told: dict[str, Any] = {
-        "kind": mount.kind,
-        "target": mount.target,
-        "read_only": mount.read_only,
-    }
-    if mount.name:
-        told["name"] = mount.name
-    if mount.kind == "input":
-        told["digest"] = _input_digest(mount.source, epoch)
-    return told
-
-
-def _input_digest(source: str, epoch: int) -> dict[str, str]:
-    """A file by its content's hash, as everybody computes it; a directory by our own."""
-    if not os.path.isdir(source):  # noqa: PTH112 - as the engine is given it
-        from runcommit_core.oci.regions import digest_of
-
-        with open(source, "rb") as file:  # noqa: PTH123
-            return {"sha256": digest_of(file)[0].removeprefix("sha256:")}
-    from runcommit_core.cache.inputs import tree_digest
-
-    return {"runcommitTree": tree_digest(source, epoch)}
-
-
-def _listed(given: str | Sequence[str]) -> list[str]:
-    return [given] if isinstance(given, str) else list(given)
 
 
 def _layer(layer: Layer) -> dict[str, Any]:

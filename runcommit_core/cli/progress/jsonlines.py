@@ -15,6 +15,7 @@ import click
 from runcommit_core.cli.interruption import InterruptedBySignalError
 from runcommit_core.cli.progress.reporter import Reporter
 from runcommit_core.errors import CommandError, RuncommitError
+from runcommit_core.interface.console import to_stderr
 from runcommit_core.interface.progress import (
     CacheLookup,
     CommandsStarted,
@@ -26,7 +27,6 @@ from runcommit_core.interface.progress import (
     StepStarted,
     Transferred,
 )
-from runcommit_core.plan.making import to_stderr
 
 if TYPE_CHECKING:
     from runcommit_core.interface.progress import Event

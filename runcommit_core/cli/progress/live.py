@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from runcommit_core.cli.progress.board import ASCII, Board, Marks
 from runcommit_core.cli.progress.plain import FAILURE_LINES
 from runcommit_core.cli.progress.reporter import Reporter
+from runcommit_core.interface.console import to_stderr
 from runcommit_core.interface.progress import JobFinished, ShellOpened, StepFailed
-from runcommit_core.plan.making import to_stderr
 
 if TYPE_CHECKING:
     from runcommit_core.cli.progress.region import Region

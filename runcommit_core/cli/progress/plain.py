@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from runcommit_core.cli.progress.output import LastOutput
 from runcommit_core.cli.progress.reporter import Reporter
+from runcommit_core.interface.console import to_stderr
 from runcommit_core.interface.progress import (
     CacheLookup,
     CommandsStarted,
@@ -17,7 +18,6 @@ from runcommit_core.interface.progress import (
     StepFinished,
     StepStarted,
 )
-from runcommit_core.plan.making import to_stderr
 
 if TYPE_CHECKING:
     from runcommit_core.interface.progress import Event

@@ -33,6 +33,6 @@ def deliver(reference: str) -> Image:
 @hookimpl(trylast=True)
 def extract(job: Job, saved: SavedImage) -> Layers:
     """Find the new layers by comparing diff_ids with the base's, and write the canonical one."""
-    from runcommit_core.execute.extract import extract_layers
+    from runcommit_core.steps.extract import extract_layers
 
     return extract_layers(job, saved)

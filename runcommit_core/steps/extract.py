@@ -14,7 +14,7 @@ from runcommit_core.layer.canonical import LayerReport, canonicalise
 from runcommit_core.layer.changes import TarChanges
 from runcommit_core.layer.markers import check_markers
 from runcommit_core.layer.upper import UpperChanges
-from runcommit_core.request.layer_options import policy
+from runcommit_core.steps.policy import policy
 
 if TYPE_CHECKING:
     from pathlib import Path

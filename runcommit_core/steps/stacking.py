@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
+from runcommit_core.oci.config import result_config
+from runcommit_core.oci.edits import DEFAULT_COMMENT
 from runcommit_core.oci.mediatypes import OCI_LAYER
 from runcommit_core.oci.model import BaseImage, BaseLayer, Compression, FileRegion
 from runcommit_core.oci.regions import digest_of_bytes
@@ -37,4 +39,15 @@ def on_top(base: BaseImage, layers: Layers, config: bytes) -> BaseImage:
         layers=(*base.layers, *added),
         manifest=None,
         manifest_digest=None,
+    )
+
+
+def extended_config(config: bytes, layers: Layers, epoch: int, history: str) -> bytes:
+    """An image's config plus what a run added: the base's own, but for what is new."""
+    return result_config(
+        config,
+        layers=[layer.diff_id for layer in layers],
+        created=epoch,
+        created_by=history,
+        comment=DEFAULT_COMMENT,
     )

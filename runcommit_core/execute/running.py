@@ -1,0 +1,81 @@
+"""Running one job by the steps of its backend."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal
+
+from runcommit_core.engine.background import Background
+from runcommit_core.errors import CommandError
+from runcommit_core.execute.failed import help_on_failure
+from runcommit_core.interface.job import Job
+from runcommit_core.interface.progress import CommandsStarted
+from runcommit_core.interface.values import Container, EngineInfo, Image, Layers, SavedImage
+from runcommit_core.plan.plan import settled
+from runcommit_core.plugins.capabilities import refuse_run
+from runcommit_core.records import record
+from runcommit_core.request.commands import Commands, which_failed
+from runcommit_core.surroundings.preparing import resolved
+
+if TYPE_CHECKING:
+    from runcommit_core.interface.hookspecs import Pipeline
+    from runcommit_core.plan.plan import Plan
+
+
+@record(kw_only=True)
+class Ran:
+    """What came of one job: its layers, and how they travelled (``cache`` where they did not).
+
+    ``taken_from`` is the engine of an earlier run whose result served, and ``looking`` the seconds
+    that finding it took.
+    """
+
+    layers: Layers
+    transport: str
+    cache: Literal["hit", "miss", "off"] = "off"
+    taken_from: EngineInfo | None = None
+    looking: float = 0.0
+
+
+RunSteps = Callable[[Job, Commands], Ran]
+
+
+def run_steps(planned: Plan, job: Job, commands: Commands) -> Ran:
+    """Run the commands in the engine, from load to extract; the container goes at the end.
+
+    Raises the leaves of RuncommitError.
+    """
+    name, steps = planned.choice.settle()
+    job = settled(planned, job)
+    if planned.request.outputs.told:
+        planned.choice.ask()
+    refuse_run(steps, name, job)
+    planned.record.on_base(job.transport.name)
+    with job.containers, help_on_failure(planned, job):
+        return _from_load_to_extract(planned, steps, job, commands)
+
+
+def _from_load_to_extract(planned: Plan, steps: Pipeline, job: Job, commands: Commands) -> Ran:
+    watch = planned.watch
+    base = watch.step("load", Image, steps.load, job=job)
+    Background(_import_ahead)
+    job = resolved(job)
+    job.progress(CommandsStarted(commands.texts))
+    try:
+        container = watch.step("run", Container, steps.run, job=job, image=base)
+    except CommandError as error:
+        raise which_failed(error, commands) from None
+    committed = watch.step("commit", Image, steps.commit, job=job, container=container)
+    saved = watch.step("save", SavedImage, steps.save, job=job, image=committed)
+    layers = watch.step("extract", Layers, steps.extract, job=job, saved=saved)
+    if planned.request.behaviour.verify:
+        from runcommit_core.execute.verify import verify
+
+        verify(steps, watch, job, container, layers)
+    return Ran(layers=layers, transport=saved.transport)
+
+
+def _import_ahead() -> None:
+    """Import what the last step needs while the engine runs the command."""
+    importlib.import_module("runcommit_core.steps.extract")

@@ -1,0 +1,1 @@
+"""The core's own steps, and how every step is called."""
