@@ -178,3 +178,23 @@ def test_the_table_of_options_knows_each_with_each_engine():
         if all(cell == "-" for name, cell in zip(head, row, strict=True) if engine in name)
     }
     assert untried == set()
+
+
+MOST_LINES, MOST_PARAMETERS = 60, 8
+
+
+def test_functions_are_short_and_take_little():
+    """A recipe fits on a page; the words of the command line arrive as keywords of one group."""
+    found = []
+    lengths = []
+    for path, tree in sources(CORE):
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef):
+                lines = (node.end_lineno or 0) - node.lineno + 1
+                given = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+                taken = [each for each in given if each.arg not in ("self", "cls")]
+                lengths.append(lines)
+                if lines > MOST_LINES or len(taken) > MOST_PARAMETERS:
+                    found.append(f"{path}: {node.name}: {lines} lines, {len(taken)} parameters")
+    assert found == []
+    assert sum(lines <= 25 for lines in lengths) >= 0.95 * len(lengths)

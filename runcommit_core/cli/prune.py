@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -44,10 +44,9 @@ def prune(
     bases: bool,
     older_than: str | None,
     everything: bool,
-    engine_path: str | None,
-    engine_flag: tuple[str, ...],
     as_json: bool,
     verbose: int,
+    **engine: Any,
 ) -> None:
     """Take away what killed jobs left in engines, in the cache and in temporary folders.
 
@@ -66,9 +65,11 @@ def prune(
         results=everything,
         strangers=everything,
     )
-    engine = EngineOptions(path=engine_path, flags=options.engine_flags(engine_flag))
+    options_of_engine = EngineOptions(
+        path=engine["engine_path"], flags=options.engine_flags(engine["engine_flag"])
+    )
     with reporting("plain", verbose=verbose):
-        _prune(choice, engine, dry_run=dry_run, as_json=as_json)
+        _prune(choice, options_of_engine, dry_run=dry_run, as_json=as_json)
 
 
 def _prune(choice: Choice, engine: EngineOptions, *, dry_run: bool, as_json: bool) -> None:
