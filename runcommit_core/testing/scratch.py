@@ -10,10 +10,11 @@ import json
 import os
 import shutil
 import tarfile
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO
 
 from runcommit_core import (
+    ArchiveError,
     Container,
     EngineInfo,
     Image,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 PROGRAM = "/usr/bin/unshare"
 _XATTR = "SCHILY.xattr."
 _CAPABILITY = f"{_XATTR}security.capability"
+_MOST_STEPS = 255
 _ENTER = 'cd -- "$0" && exec "$@"'
 _MOUNT = """\
 set -e
@@ -103,7 +105,8 @@ def run(job: Job, image: Image) -> Container:
     """Run the command with the folder as its root, in namespaces of its own."""
     config = json.loads(job.transport.config)["config"]
     workdir = job.run.workdir or config.get("WorkingDir", "/")
-    Path(f"{image.name}{workdir}").mkdir(parents=True, exist_ok=True)
+    inside = Path(image.name)
+    (inside / _beneath(inside, f"{workdir}/.")).mkdir(parents=True, exist_ok=True)
     completed = process.attached(
         *_unshare(job.engine),
         *(["--net"] if job.run.network == "none" else []),
@@ -157,6 +160,9 @@ def _apply(root: Path, stream: BinaryIO) -> None:
     with tarfile.open(fileobj=stream, mode="r|") as tar:
         tar.extraction_filter = lambda member, _: member
         for member in tar:
+            member.name = _beneath(root, member.name)
+            if member.islnk():
+                member.linkname = _beneath(root, member.linkname)
             place = root / member.name
             if place.name.startswith(".wh."):
                 _remove(place.with_name(place.name.removeprefix(".wh.")))
@@ -173,6 +179,30 @@ def _apply(root: Path, stream: BinaryIO) -> None:
                 times[place] = member.mtime
     for place, mtime in times.items():
         os.utime(place, (mtime, mtime))
+
+
+def _beneath(root: Path, name: str) -> str:
+    """A tar's name as one below ``root``; whoever lets it lead elsewhere writes on the machine.
+
+    Links on the way are the base's own, so an absolute one begins at ``root`` again.
+    """
+    place = root
+    pending = [part for part in reversed(name.split("/")) if part]
+    for _ in range(_MOST_STEPS):
+        if not pending:
+            return os.fspath(place.relative_to(root))
+        part = pending.pop()
+        if part == ".":
+            continue
+        if part == "..":
+            place = root if place == root else place.parent
+        elif pending and (place / part).is_symlink():
+            link = PurePosixPath((place / part).readlink())
+            place = root if link.is_absolute() else place
+            pending += reversed([each for each in link.parts if each != "/"])
+        else:
+            place /= part
+    raise ArchiveError(f"the links on the way to {name!r} lead in a circle")
 
 
 def _remove(path: Path) -> None:
