@@ -9,10 +9,12 @@ from runcommit_core.errors import ArchiveError
 from runcommit_core.oci.config import (
     base_created,
     checked_config,
+    image_config,
     private_config,
     result_config,
     run_defaults,
 )
+from runcommit_core.oci.jsondoc import canonical_json
 from runcommit_core.tar.digests import DiffId
 from tests import images
 
@@ -54,6 +56,19 @@ def test_the_private_config_holds_what_a_run_needs_alone() -> None:
 
 def test_the_private_config_depends_on_nothing_else() -> None:
     assert private_config(config(author="a", created=None)) == private_config(config(history=None))
+
+
+def test_what_was_read_of_a_config_is_read_once_and_cannot_be_changed() -> None:
+    given = config(**{"os.features": ["f"]})
+    read = image_config(given)
+    assert image_config(bytes(bytearray(given)), "another place") is read
+    whole: Any = read.document
+    for place, key in ((whole, "os"), (whole["config"], "User"), (whole["history"][0], "created")):
+        with pytest.raises(TypeError):
+            place[key] = "other"
+    with pytest.raises(AttributeError):
+        whole["os.features"].append("other")
+    assert canonical_json(whole) == canonical_json(json.loads(given))
 
 
 def test_run_defaults() -> None:

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from runcommit_core.errors import ArchiveError
 from runcommit_core.oci.blobs import MissingBlobError
-from runcommit_core.oci.config import checked_config
+from runcommit_core.oci.config import image_config
 from runcommit_core.oci.detect import detect_kinds, open_members
 from runcommit_core.oci.docker_archive import read_docker_archive
 from runcommit_core.oci.layout import read_layout
-from runcommit_core.oci.platforms import Platform, parse_platform, platform_of
+from runcommit_core.oci.platforms import Platform, parse_platform
 from runcommit_core.oci.references import Kind, is_engine_reference, parse_reference
 
 if TYPE_CHECKING:
@@ -89,7 +89,6 @@ def _check_platform(image: BaseImage, wanted: Platform | None) -> None:
     """Hold the config against the wish; a descriptor may have told another story."""
     if wanted is None:
         return
-    config = checked_config(image.config, f"{image.name}: the config")
-    found = platform_of(config, f"{image.name}: the config")
+    found = image_config(image.config, f"{image.name}: the config").platform
     if (found.os, found.architecture) != (wanted.os, wanted.architecture):
         raise ArchiveError(f"{image.name}: is for {found}, not for {wanted}")

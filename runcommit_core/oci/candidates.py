@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from runcommit_core.errors import ArchiveError
 from runcommit_core.oci.blobs import MissingBlobError, read_blob
+from runcommit_core.oci.config import config_platform
 from runcommit_core.oci.descriptors import Descriptor, descriptor
 from runcommit_core.oci.jsondoc import JsonObject, as_object, object_at, objects_at, parse_object
 from runcommit_core.oci.mediatypes import IMAGE_CONFIGS, INDEXES, MANIFESTS
@@ -231,7 +232,7 @@ def _add(
             search.missing = search.missing or error
             return
         place = f"{search.members.label}: config {config.digest}"
-        platform = platform_of(parse_object(text, place), place)
+        platform = config_platform(text, place)
     else:
         platform = platform_of(as_object(stated, f"{where}: platform"), f"{where}: platform")
     search.found[blob.digest] = Candidate(blob, data, document, platform, names)

@@ -5,15 +5,17 @@ The rules are those of image-spec config.md.
 
 from __future__ import annotations
 
+import functools
 import re
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from runcommit_core.errors import ArchiveError
 from runcommit_core.oci.descriptors import checked_digest
 from runcommit_core.oci.jsondoc import (
     JsonObject,
     canonical_json,
+    frozen,
     list_at,
     object_at,
     objects_at,
@@ -21,12 +23,12 @@ from runcommit_core.oci.jsondoc import (
     text_at,
     texts_at,
 )
-from runcommit_core.oci.platforms import platform_of
+from runcommit_core.oci.platforms import Platform, platform_of
 from runcommit_core.records import record
 from runcommit_core.tar.digests import DiffId
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 _KEPT_FOR_THE_RUN = ("architecture", "os", "os.features", "os.version", "variant")
 _PRIVATE_CREATED = "1970-01-01T00:00:00Z"
@@ -48,8 +50,54 @@ class RunDefaults:
     env: tuple[str, ...]
 
 
+@record
+class ImageConfig:
+    """What an image config says; ``document`` is all of it, which nobody can change.
+
+    ``user`` and ``workdir`` are empty where it says nothing; ``history`` has the oldest item first.
+    """
+
+    platform: Platform
+    diff_ids: tuple[DiffId, ...]
+    history: tuple[Mapping[str, Any], ...]
+    user: str
+    workdir: str
+    env: tuple[str, ...]
+    document: Mapping[str, Any]
+
+
+def image_config(config: bytes, where: str = "the base's config") -> ImageConfig:
+    """What a config says; one that was read before is not parsed once more.
+
+    :raises ArchiveError: it contradicts the specification
+    """
+    try:
+        return _known(config)
+    except ArchiveError:
+        return _read(config, where)  # which says where
+
+
+@functools.lru_cache(maxsize=16)
+def _known(config: bytes) -> ImageConfig:
+    return _read(config, "the config")
+
+
+def _read(config: bytes, where: str) -> ImageConfig:
+    document = checked_config(config, where)
+    settings = object_at(document, "config", where)
+    return ImageConfig(
+        platform=platform_of(document, where),
+        diff_ids=_diff_ids(document, where),
+        history=frozen(objects_at(document, "history", where)),
+        user=text_at(settings, "User", where),
+        workdir=text_at(settings, "WorkingDir", where),
+        env=tuple(texts_at(settings, "Env", where)),
+        document=frozen(document),
+    )
+
+
 def checked_config(config: bytes, where: str) -> JsonObject:
-    """Parse an image config; ArchiveError where it contradicts the specification."""
+    """Parse an image config, to change it; ArchiveError where it contradicts the specification."""
     document = parse_object(config, where)
     platform_of(document, where)
     diff_ids = _diff_ids(document, where)
@@ -66,15 +114,22 @@ def checked_config(config: bytes, where: str) -> JsonObject:
     return document
 
 
+def config_platform(config: bytes, where: str) -> Platform:
+    """Return the platform of a config, whatever else is wrong with it."""
+    try:
+        return image_config(config, where).platform
+    except ArchiveError:
+        return platform_of(parse_object(config, where), where)
+
+
 def config_diff_ids(config: bytes, where: str) -> tuple[DiffId, ...]:
     """Return the diff_ids of a config, lowest layer first, after checking it."""
-    return _diff_ids(checked_config(config, where), where)
+    return image_config(config, where).diff_ids
 
 
-def config_history(config: bytes) -> list[JsonObject]:
+def config_history(config: bytes) -> tuple[Mapping[str, Any], ...]:
     """Return the history items of a config, oldest first."""
-    where = "the config"
-    return objects_at(checked_config(config, where), "history", where)
+    return image_config(config, "the config").history
 
 
 def private_config(config: bytes) -> bytes:
@@ -83,31 +138,21 @@ def private_config(config: bytes) -> bytes:
     A pure function: one base has one private image, whoever asks and whenever.  The working
     directory stays because podman makes one that is missing for an image, but not for an option.
     """
-    where = "the base's config"
-    document = checked_config(config, where)
+    base = image_config(config)
     private: JsonObject = {
-        key: document[key] for key in _KEPT_FOR_THE_RUN if document.get(key) is not None
+        key: base.document[key] for key in _KEPT_FOR_THE_RUN if base.document.get(key) is not None
     }
-    settings = object_at(document, "config", where)
-    kept = {
-        "Env": texts_at(settings, "Env", where),
-        "WorkingDir": text_at(settings, "WorkingDir", where),
-    }
+    kept = {"Env": base.env, "WorkingDir": base.workdir}
     private["config"] = {key: value for key, value in kept.items() if value}
     private["created"] = _PRIVATE_CREATED
-    private["rootfs"] = {"type": "layers", "diff_ids": list(_diff_ids(document, where))}
+    private["rootfs"] = {"type": "layers", "diff_ids": base.diff_ids}
     return canonical_json(private)
 
 
 def run_defaults(config: bytes) -> RunDefaults:
     """Read user, working directory and environment of the image."""
-    where = "the base's config"
-    settings = object_at(checked_config(config, where), "config", where)
-    return RunDefaults(
-        user=text_at(settings, "User", where),
-        workdir=text_at(settings, "WorkingDir", where) or "/",
-        env=tuple(texts_at(settings, "Env", where)),
-    )
+    base = image_config(config)
+    return RunDefaults(user=base.user, workdir=base.workdir or "/", env=base.env)
 
 
 def result_config(
@@ -119,19 +164,16 @@ def result_config(
     item with ``empty_layer`` tells of the run. A base that has layers but no history gets none,
     for the items must be as many as the layers.
     """
-    where = "the base's config"
-    document = checked_config(config, where)
-    before = _diff_ids(document, where)
-    history = list_at(document, "history", where)
+    base = image_config(config)
+    document = dict(base.document)
     moment = rfc3339(created)
-    if history or not before:
+    if base.history or not base.diff_ids:
         item: JsonObject = {"created": moment, "created_by": created_by}
         if comment:
             item["comment"] = comment
         added = [dict(item) for _ in layers] or [item | {"empty_layer": True}]
-        document["history"] = [*history, *added]
-    rootfs = object_at(document, "rootfs", where)
-    document["rootfs"] = rootfs | {"diff_ids": [*before, *layers]}
+        document["history"] = [*base.history, *added]
+    document["rootfs"] = {**document["rootfs"], "diff_ids": [*base.diff_ids, *layers]}
     document["created"] = moment
     return canonical_json(document)
 
@@ -141,7 +183,10 @@ def base_created(config: bytes) -> int | None:
 
     Fractions are cut off, offsets honoured; a moment before the epoch counts as none.
     """
-    created = parse_object(config, "the base's config").get("created")
+    try:
+        created = image_config(config).document.get("created")
+    except ArchiveError:
+        created = parse_object(config, "the base's config").get("created")
     found = _RFC3339.fullmatch(created) if isinstance(created, str) else None
     if found is None:
         return None

@@ -14,12 +14,12 @@ from runcommit_core.errors import ArchiveError
 from runcommit_core.oci.blobs import MissingBlobError
 from runcommit_core.oci.candidates import same_name, tag_of
 from runcommit_core.oci.compression import SNIFF_LENGTH, sniff
-from runcommit_core.oci.config import checked_config, config_diff_ids
+from runcommit_core.oci.config import config_diff_ids, image_config
 from runcommit_core.oci.jsondoc import as_object, parse_json, text_at, texts_at
 from runcommit_core.oci.mediatypes import OCI_MANIFEST, layer_media_type
 from runcommit_core.oci.members import read_document
 from runcommit_core.oci.model import BaseImage, BaseLayer, Compression
-from runcommit_core.oci.platforms import Platform, matching, platform_of
+from runcommit_core.oci.platforms import Platform, matching
 from runcommit_core.oci.regions import digest_of_bytes
 from runcommit_core.oci.stored_digest import stored_digest
 from runcommit_core.records import record
@@ -155,7 +155,7 @@ def _named(members: Members, entries: list[_Entry], name: str) -> list[_Entry]:
 
 def _platform(members: Members, entry: _Entry) -> Platform:
     where = f"{members.label}: {entry.config}"
-    return platform_of(checked_config(_config(members, entry), where), where)
+    return image_config(_config(members, entry), where).platform
 
 
 def _config(members: Members, entry: _Entry) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from types import MappingProxyType
 from typing import Any
 
 from runcommit_core.errors import ArchiveError
@@ -110,12 +111,30 @@ def texts_at(document: JsonObject, key: str, where: str) -> list[str]:
     return items
 
 
+def frozen(value: Any) -> Any:
+    """The same document, which nobody can change: mappings for objects, tuples for arrays."""
+    if isinstance(value, dict):
+        return MappingProxyType({name: frozen(item) for name, item in value.items()})
+    return tuple(map(frozen, value)) if isinstance(value, list) else value
+
+
 def canonical_json(document: Any) -> bytes:
     """Keys sorted, no white space, UTF-8 as it is: equal documents give equal bytes."""
     text = json.dumps(
-        document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+        document,
+        sort_keys=True,
+        separators=(",", ":"),
+        ensure_ascii=False,
+        allow_nan=False,
+        default=_thawed,
     )
     return text.encode("utf-8")
+
+
+def _thawed(value: object) -> JsonObject:
+    if isinstance(value, MappingProxyType):
+        return dict(value)
+    raise TypeError(f"{value!r} is no JSON")
 
 
 def _object_without_duplicates(pairs: list[tuple[str, Any]]) -> JsonObject:
