@@ -338,6 +338,42 @@ def test_a_docker_archive_of_another_platform(tmp_path: Path) -> None:
     refused(reference, "no image for linux/amd64; it holds\n  linux/arm64", platform="linux/amd64")
 
 
+SILENT = [{"architecture": ""}, {"architecture": None}, {"architecture": None, "os": None}]
+
+
+@pytest.mark.parametrize("fields", SILENT)
+def test_a_config_without_a_platform_has_that_of_the_index(
+    tmp_path: Path, fields: dict[str, Any]
+) -> None:
+    files: Files = {}
+    entry = images.add_manifest(files, images.image(A, **fields))
+    entry["platform"] = {"os": "linux", "architecture": "arm64", "variant": "v9"}
+    base = open_base(layout(tmp_path, images.with_index(files, [entry])))
+    assert architecture(base) == "arm64/v9"
+    assert json.loads(base.config)["os"] == "linux"
+    assert base.layers
+
+
+@pytest.mark.parametrize("form", ["oci", "legacy"])
+@pytest.mark.parametrize("fields", SILENT)
+def test_a_config_without_a_platform_has_the_one_asked_for(
+    tmp_path: Path, form: str, fields: dict[str, Any]
+) -> None:
+    reference = archive(tmp_path, FORMS[form](images.image(A, **fields)))
+    error = refused(reference, "lacks os or architecture")
+    assert "--platform linux/amd64" in error.tip
+    assert architecture(open_base(reference, platform="linux/s390x")) == "s390x"
+
+
+def test_a_platform_said_in_halves(tmp_path: Path) -> None:
+    files: Files = {}
+    entry = images.add_manifest(files, images.image(A, architecture="", os="linux"))
+    entry["platform"] = {"architecture": "amd64", "os": ""}
+    reference = layout(tmp_path, images.with_index(files, [entry]))
+    assert architecture(open_base(reference)) == "amd64"
+    refused(reference, "no image for linux/arm64", platform="linux/arm64")
+
+
 def test_manifests_of_other_platforms_may_be_missing(tmp_path: Path) -> None:
     files: Files = {}
     entries = [entry_for(files, "amd64"), entry_for(files, "arm64")]

@@ -173,6 +173,156 @@ def test_implied_directory_keeps_the_attributes_of_lower_layers(merged):
     assert tree.children(b"tmp") == [b"deep"]
 
 
+def test_implied_directories_are_marked_where_a_lower_layer_lists_them(merged):
+    tree = merged(
+        [directory(b"tmp", mode=0o1777), directory(b"opt"), directory(b"own"), Member(b"new/a")],
+        [Member(b"tmp/x"), Member(b"opt/.wh..wh..opq"), Member(b"new/b"), directory(b"own")],
+        [Member(b"opt/y")],
+    )
+    marked = {path: tree.get(path).implied for path in (b"tmp", b"opt", b"own", b"new")}
+    assert marked == {b"tmp": True, b"opt": True, b"own": False, b"new": False}
+    later = merged(
+        [directory(b"tmp", mode=0o1777)], [Member(b"tmp/x")], [directory(b"tmp", mode=0o700)]
+    )
+    assert (later.get(b"tmp").mode, later.get(b"tmp").implied) == (0o700, False)
+
+
+def test_absolute_names(merged):
+    tree = merged(
+        [directory(b"/d", mode=0o700), Member(b"/d/f"), hardlink(b"/h", b"/d/f"), Member(b"d/g")],
+        [Member(b"/d/.wh.g"), Member(b"//d/./x/../y")],
+    )
+    assert tree.children(b"") == [b"d", b"h"]
+    assert tree.children(b"d") == [b"f", b"y"]
+    assert tree.get(b"h").group == b"d/f"
+
+
+LOW = [directory(b"a"), Member(b"a/a"), Member(b"a/keep"), directory(b"a/sub"), Member(b"b/a")]
+ABOVE = [symlink(b"a", b"b"), Member(b"a", content=b"now a file"), Member(b"a", b"6")]
+
+
+@pytest.mark.parametrize("above", ABOVE, ids=lambda member: member.type.decode())
+@pytest.mark.parametrize("mark", [b"a/.wh.a", b"a/sub/.wh.x", b"a/.wh..wh..opq", b"a/gone"])
+def test_what_comes_before_a_replacement_says_nothing(merged, mark, above):
+    """Kaniko writes whiteouts below what it replaces."""
+    tree = merged(LOW, [Member(mark, mode=0), above, directory(b"b"), Member(b"b/new")])
+    assert tree.get(b"a").kind.value == above.type.decode()
+    assert tree.children(b"a") == []
+    assert tree.children(b"b") == [b"a", b"new"]
+
+
+@pytest.mark.parametrize("mark", [b"a/.wh.x", b"a/x", b"a/x/y"])
+def test_nothing_lies_below_a_file_that_came_first(index, mark):
+    """Docker refuses all of them, podman some."""
+    with pytest.raises(ArchiveError, match="lies below b'a', which is no directory"):
+        add(index, tar(Member(b"a"), Member(mark)))
+
+
+LINKS = {
+    "relative": ([directory(b"usr/lib"), symlink(b"lib", b"usr/lib")], b"lib"),
+    "absolute": ([directory(b"usr/lib"), symlink(b"lib", b"/usr/lib")], b"lib"),
+    "far up": ([directory(b"usr/lib"), symlink(b"x/lib", b"../../../usr/./lib/")], b"x/lib"),
+    "late": ([symlink(b"lib", b"usr/lib"), directory(b"usr/lib")], b"lib"),
+    "implied": ([symlink(b"lib", b"usr/lib"), Member(b"usr/lib/own")], b"lib"),
+    "over another": (
+        [directory(b"usr/lib"), symlink(b"l64", b"lib"), symlink(b"lib", b"usr/lib")],
+        b"l64",
+    ),
+    "inside another": (
+        [directory(b"usr/lib"), symlink(b"u", b"usr"), symlink(b"usr/l", b"lib")],
+        b"u/l",
+    ),
+    "to the top": ([directory(b"usr/lib"), symlink(b"r", b"/")], b"r/usr/lib"),
+}
+
+
+@pytest.mark.parametrize("case", LINKS)
+def test_below_a_link_of_the_same_layer(merged, case):
+    """Layers put together from packages, where /lib is a link."""
+    before, name = LINKS[case]
+    tree = merged(
+        [Member(b"usr/lib/old"), Member(b"usr/lib/gone"), Member(b"lib/other")],
+        [
+            *before,
+            Member(name + b"/f", content=b"x"),
+            directory(name + b"/d", mode=0o700),
+            Member(name + b"/d/deep"),
+            Member(name + b"/.wh.gone"),
+            hardlink(b"h", name + b"/f"),
+            hardlink(b"i", b"usr/lib/f"),
+        ],
+    )
+    assert tree.children(b"usr/lib")[:2] == [b"d", b"f"]
+    assert tree.get(b"usr/lib/gone") is None
+    assert tree.get(b"usr/lib/old") is not None
+    assert tree.get(b"usr/lib/d").mode == 0o700
+    assert tree.get(b"usr/lib/d/deep") is not None
+    assert tree.get(b"h").sha256 == tree.get(b"i").sha256 == hashlib.sha256(b"x").digest()
+    # content is looked for by the name that the tar has
+    assert tree.origin(b"usr/lib/f") == (1, name + b"/f")
+    tree.check_links()
+
+
+def test_of_one_path_by_two_names_the_later_counts(merged):
+    members = [directory(b"r"), symlink(b"l", b"r"), Member(b"l/f", mode=0o600)]
+    assert merged([*members, Member(b"r/f", mode=0o644)]).get(b"r/f").mode == 0o644
+    members = [directory(b"r"), symlink(b"l", b"r"), Member(b"r/f", mode=0o644)]
+    assert merged([*members, Member(b"l/f", mode=0o600)]).get(b"r/f").mode == 0o600
+
+
+@pytest.mark.parametrize(
+    "links",
+    [
+        [symlink(b"l", b"nowhere")],
+        [symlink(b"l", b"lower")],
+        [symlink(b"l", b"l")],
+        [symlink(b"l", b"m"), symlink(b"m", b"l")],
+        [symlink(b"l", b"f"), Member(b"f")],
+    ],
+)
+def test_below_a_link_that_leads_to_no_directory_of_the_layer(index, links):
+    add(index, tar(directory(b"lower")))
+    with pytest.raises(ArchiveError, match="below the link b'l', which leads to no directory"):
+        add(index, tar(*links, Member(b"l/x")))
+
+
+def test_many_below_a_link(merged):
+    members = [Member(b"lib/%d" % n) for n in range(5000)]
+    tree = merged([directory(b"usr/lib"), symlink(b"lib", b"usr/lib"), *members])
+    assert len(tree.children(b"usr/lib")) == 5000
+    assert tree.children(b"") == [b"lib", b"usr"]
+
+
+def test_links_to_lower_layers_are_checked(merged):
+    low = [directory(b"d"), Member(b"d/f", content=b"x")]
+    good = merged(low, [hardlink(b"h", b"d/f"), hardlink(b"i", b"h")])
+    good.check_links()
+    assert good.get(b"i").sha256 == hashlib.sha256(b"x").digest()
+    for bad in ([hardlink(b"h", b"gone")], [hardlink(b"h", b"d")], [hardlink(b"h", b"h")]):
+        with pytest.raises(ArchiveError, match="is a hardlink to"):
+            merged(low, bad).check_links()
+    with pytest.raises(ArchiveError, match="is a hardlink to"):
+        merged(low, [Member(b"d/.wh.f")], [hardlink(b"h", b"d/f")]).check_links()
+
+
+def test_sparse_files_have_their_own_size_and_content(merged):
+    pax = {
+        b"GNU.sparse.size": b"5000",
+        b"GNU.sparse.numblocks": b"1",
+        b"GNU.sparse.map": b"4000,3",
+        b"GNU.sparse.name": b"var/log/lastlog",
+    }
+    node = merged([Member(b"GNUSparseFile.1/x", content=b"end", pax=pax)]).get(b"var/log/lastlog")
+    content = bytes(4000) + b"end" + bytes(997)
+    assert (node.size, node.sha256) == (5000, hashlib.sha256(content).digest())
+
+
+def test_whiteouts_of_the_longest_names(merged):
+    names = [b"x" * 255, b"y" * 252]
+    tree = merged([Member(b"d/" + name) for name in names], [Member(b"d/.wh." + names[0])])
+    assert tree.children(b"d") == [names[1]]
+
+
 def test_aufs_metadata_is_skipped(merged):
     tree = merged(
         [directory(b".wh..wh.plnk"), Member(b".wh..wh.plnk/1.2"), Member(b".wh..wh.aufs")]
@@ -243,13 +393,14 @@ def test_a_layer_is_kept(index, tmp_path):
 @pytest.mark.parametrize(
     "data",
     [
-        tar(Member(b"a")) + b"junk",
+        tar(Member(b"a"), end=bytes(512)) + b"junk" * 200,
         tar(Member(b"a", content=b"x" * 2000))[:1500],
         tar(Member(b"a"), Member(b"a/b")),
         tar(Member(b".wh.")),
         tar(Member(b"d/.wh...")),
         tar(Member(b".wh.x/y")),
         tar(directory(b"d"), hardlink(b"h", b"d")),
+        tar(Member(b"c", b"3", device=(0, 0))),
     ],
 )
 def test_a_bad_layer_leaves_nothing(index, tmp_path, data):

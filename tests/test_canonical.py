@@ -347,6 +347,48 @@ def test_ancestors_are_the_bases(canonical):
     ]
 
 
+IMPLIED_ABOVE = (
+    [directory(b"tmp", mode=0o1777), directory(b"x", mode=0o2775, uid=5, gid=6)],
+    [Member(b"tmp/t"), Member(b"x/late")],
+)
+
+
+def on_implied(cache, **seen):
+    """The layer of a new file in x, which an engine shows with these attributes."""
+    raw = [directory(b"x", **seen), Member(b"x/new", mtime=EPOCH)]
+    base = [tar(*members) for members in IMPLIED_ABOVE]
+    return listing(layers.canonical(cache, base, [tar(*raw)])[0])
+
+
+def test_what_an_engine_shows_of_an_implied_directory_is_no_change(tmp_path):
+    """Overlay engines make it anew, root's and 0755; vfs and umoci leave what was below."""
+    overlay = on_implied(tmp_path, mode=0o755)
+    assert [(item.name, oct(item.mode)) for item in overlay] == [
+        ("x/", "0o2775"),
+        ("x/new", "0o644"),
+    ]
+    assert on_implied(tmp_path, mode=0o2775, uid=5, gid=6) == overlay
+
+
+def test_a_change_of_an_implied_directory_is_one_whatever_is_shown(tmp_path):
+    for changed in ({"mode": 0o700}, {"uid": 7}, {"gid": 8}):
+        shown = on_implied(tmp_path, **{"mode": 0o755, **changed})
+        kept = on_implied(tmp_path, **{"mode": 0o2775, "uid": 5, "gid": 6, **changed})
+        assert shown == kept
+
+
+def test_what_is_shown_alone_makes_no_layer(tmp_path):
+    base = [tar(*members) for members in IMPLIED_ABOVE]
+    raw = tar(directory(b"tmp"), directory(b"x"))
+    assert layers.canonical(tmp_path, base, [raw])[1].diff_id is None
+
+
+def test_a_directory_that_a_layer_lists_later_is_as_it_says(tmp_path):
+    base = [tar(*members) for members in (*IMPLIED_ABOVE, [directory(b"x", mode=0o700)])]
+    written, _ = layers.canonical(tmp_path, base, [tar(directory(b"x", mode=0o755))])
+    assert [oct(item.mode) for item in listing(written)] == ["0o755"]
+
+
 def test_implied_directories(canonical):
     written, _ = canonical([directory(b"d", mode=0o700)], [Member(b".wh.d"), Member(b"d/e/x")])
     assert listing(written)[:2] == [

@@ -6,7 +6,6 @@ A rootless engine's files belong to ids that exist in the engine's user namespac
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 from pathlib import Path
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
 
     from runcommit_core.interface.job import Job
     from runcommit_core.interface.values import SavedImage
-
-log = logging.getLogger("runcommit")
 
 _ALONE = """\
 import sys; from importlib import import_module, machinery, util; \
@@ -50,20 +47,23 @@ def saved_apart(
     from runcommit_core.tar.digests import DiffId
 
     path = job.folder / f"apart-{job.id}.tar"
-    completed = process.attempt(*enter, *_isolated(module), os.fspath(path), *words)
+    completed = process.attempt(*enter, *isolated(module), os.fspath(path), *words)
     if completed.returncode == ArchiveError.exit_code:
         said = parse_record(completed.output.encode(), f"what {module} answered")
         raise ArchiveError(said["error"], tip=said["tip"])
     said = parse_record(process.checked(completed).output.encode(), f"what {module} answered")
-    for warning in said["warnings"]:
-        log.warning("%s", warning)
     diff_id = DiffId(said["diff_id"])
-    raw = RawLayer(diff_id, lambda: path.open("rb"))
-    diff_ids = (*job.base.diff_ids, diff_id)
-    return SavedImage(job.transport.config, diff_ids, (raw,), transport=used)
+    raw = RawLayer(diff_id, lambda: path.open("rb"), is_ours=True)
+    return SavedImage(
+        job.transport.config,
+        (*job.base.diff_ids, diff_id),
+        (raw,),
+        transport=used,
+        warnings=tuple(said["warnings"]),
+    )
 
 
-def _isolated(module: str) -> tuple[str, ...]:
+def isolated(module: str) -> tuple[str, ...]:
     """All words that run a module of ours with it and Python's own library alone.
 
     Not the current folder nor PYTHONPATH, where anybody may have put a ``json.py``, and no ``site``

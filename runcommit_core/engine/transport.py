@@ -82,6 +82,7 @@ class Transport:
         self._endpoint: Endpoint | None = None
         self._port = 0
         self._archives_only = route.mode is Mode.ARCHIVE or self._leads_nowhere()
+        self._sockets: tuple[bytes, ...] = ()
 
     def _leads_nowhere(self) -> bool:
         """Whether another machine has neither our loopback nor a tunnel to it.
@@ -141,14 +142,21 @@ class Transport:
         ``find`` asks the engine for it and may answer with an empty string.  Only the real root
         on the engine's own machine can read one, or a command after the words ``enter``, which
         bring it where root and ids are the container's own: give the same to ``save_upper``.  A
-        forced transport rules it out.
+        forced transport rules it out; then it is but looked through for sockets, which no image
+        tells of.
         """
+        from runcommit_core.engine.sockets import sockets_in
         from runcommit_core.layer.upper import can_read_uppers
 
-        if not self._is_near() or self.mode is not Mode.AUTO or not (enter or can_read_uppers()):
+        if not self._is_near() or not (enter or can_read_uppers()):
             return None
         folder = find().strip()
-        return Path(folder) if folder.startswith("/") and self._serves(folder, enter) else None
+        if not folder.startswith("/") or not self._serves(folder, enter):
+            return None
+        if self.mode is Mode.AUTO:
+            return Path(folder)
+        self._sockets = sockets_in(Path(folder), enter=enter)
+        return None
 
     def _is_near(self) -> bool:
         """Whether the engine shares this machine's loopback."""
@@ -189,8 +197,11 @@ class Transport:
             except EngineError as error:
                 self._give_up("push to", error)
             else:
-                return self._pushed(tag)
-        return self._saved(save)
+                return self._with_sockets(self._pushed(tag))
+        return self._with_sockets(self._saved(save))
+
+    def _with_sockets(self, saved: SavedImage) -> SavedImage:
+        return dataclasses.replace(saved, sockets=self._sockets)
 
     def _pushed(self, tag: str) -> SavedImage:
         from runcommit_core.oci.saved import from_push

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 from typing import TYPE_CHECKING, Literal
 
 from runcommit_core.execute.running import Ran, run_steps
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from runcommit_core.interface.job import Job
     from runcommit_core.interface.values import EngineInfo, Layers
     from runcommit_core.plan.plan import Plan
+
+log = logging.getLogger("runcommit")
 
 
 @record(kw_only=True)
@@ -45,6 +48,8 @@ def execute(planned: Plan) -> Made:
     by_steps = functools.partial(run_steps, planned)
     run = _through_cache(planned, by_steps) if request.behaviour.caching.takes else by_steps
     ran, config = _all_layers(planned, job, run)
+    for warning in ran.layers.warnings:
+        log.warning("%s", warning)
     if request.behaviour.check_reproducible:
         from runcommit_core.execute.reproducible import check
 

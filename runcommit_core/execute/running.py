@@ -59,6 +59,7 @@ def run_steps(planned: Plan, job: Job, commands: Commands) -> Ran:
 def _from_load_to_extract(planned: Plan, steps: Pipeline, job: Job, commands: Commands) -> Ran:
     watch = planned.watch
     base = watch.step("load", Image, steps.load, job=job)
+    job.check_base()
     Background(_import_ahead)
     job = resolved(job)
     job.progress(CommandsStarted(commands.texts))

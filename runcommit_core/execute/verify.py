@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING
 
 from runcommit_core.errors import BackendContractError
 from runcommit_core.interface.values import Layers, SavedImage
+from runcommit_core.layer.changes import TarChanges
+from runcommit_core.layer.result import as_listed
 from runcommit_core.plan.making import job_beside
 from runcommit_core.steps.stacking import extended_config, on_top
 
 if TYPE_CHECKING:
     from runcommit_core.interface.hookspecs import Pipeline
     from runcommit_core.interface.job import Job
-    from runcommit_core.interface.values import Container
+    from runcommit_core.interface.values import Container, Layer
+    from runcommit_core.layer.canonical import Change
     from runcommit_core.steps.stopwatch import Stopwatch
 
 SHOWN = 20
@@ -37,7 +40,12 @@ def verify(
     )
     saved = watch.step("root", SavedImage, steps.root, job=stacked, container=container)
     found = watch.step("verify", Layers, steps.extract, job=stacked, saved=saved)
-    changes = [change for layer in found for change in layer.report.changes]
+    changes = [
+        change
+        for layer in found
+        for change in layer.report.changes
+        if not _is_shown_alone(job, stacked, layer, change)
+    ]
     if changes:
         listed = [f"  {change.action} {change.path.decode(errors='replace')}" for change in changes]
         more = [f"  and {len(listed) - SHOWN} more"] if len(listed) > SHOWN else []
@@ -50,3 +58,20 @@ def verify(
                 ]
             )
         )
+
+
+def _is_shown_alone(job: Job, stacked: Job, layer: Layer, change: Change) -> bool:
+    """Tell whether a directory is only shown as overlay engines show those that a layer implies.
+
+    Our layer lists it as the lower layer does, and so cures what the container saw.
+    """
+    with job.tree() as tree, stacked.tree() as both:
+        base, wanted = tree.get(change.path), both.get(change.path)
+    if base is None or wanted is None or not base.implied:
+        return False
+    with TarChanges(lambda: layer.path.open("rb"), name="the differences") as changes:
+        shown = as_listed(changes.entries[change.path], base)
+    seen, owed = (
+        (one.kind, one.mode, one.uid, one.gid, dict(one.xattrs)) for one in (shown, wanted)
+    )
+    return seen == owed

@@ -91,6 +91,15 @@ class BaseTree:
         prefix = path + b"/" if path else b""
         return [name for name in sorted(names) if self.get(prefix + name) is not None]
 
+    def check_links(self) -> None:
+        """Look up every hardlink that leads to a lower layer.
+
+        :raises ArchiveError: there is no such file
+        """
+        for layer, file in enumerate(self._files):
+            for key in file.outside():
+                self._get(key.replace(b"\0", b"/"), layer + 1)
+
     def _get(self, path: bytes, height: int) -> tuple[Node, int] | None:
         view = self._views.get(height)
         if view is None:
@@ -173,6 +182,7 @@ class _View:
         node: Node | None = None
         below: list[int] = []
         visible = True
+        is_implied = False
         for layer in layers:
             row = self._files[layer].find(key)
             if row is None:
@@ -185,6 +195,7 @@ class _View:
                     return (found, layer), ()
                 node = node or found
             if visible and (row.packed or row.flags & IMPLIED):
+                is_implied = is_implied or not (below or row.packed)
                 below.append(layer)
             if row.flags & WHITEOUT or (row.flags & OPAQUE and node):
                 break
@@ -192,4 +203,6 @@ class _View:
             visible = visible and not row.flags & OPAQUE
         if not below:
             return None, ()
+        if node is not None and is_implied:
+            node = node._replace(implied=True)
         return (node or IMPLIED_DIRECTORY, below[0]), tuple(below)

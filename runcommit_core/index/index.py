@@ -10,17 +10,17 @@ from __future__ import annotations
 
 import hashlib
 import io
-import re
 import sqlite3
 import time
 from contextlib import closing, suppress
-from typing import TYPE_CHECKING, BinaryIO, Final
+from typing import TYPE_CHECKING, BinaryIO
 
 from runcommit_core.errors import ArchiveError, UsageError
 from runcommit_core.index.basetree import BaseTree
 from runcommit_core.index.feeder import BlobFeeder
 from runcommit_core.index.layerfile import IndexDamagedError, LayerFile
 from runcommit_core.index.layerrows import LayerRows
+from runcommit_core.index.place import SEAL, index_folder, layer_path
 from runcommit_core.staging import UNFINISHED, replacing
 
 if TYPE_CHECKING:
@@ -32,18 +32,15 @@ if TYPE_CHECKING:
     from runcommit_core.oci.model import Compression
     from runcommit_core.tar.digests import DiffId
 
-FORM: Final = "v1"
-"""Changes with everything that an index says of a layer, so that old files are not read."""
-
-_DIFF_ID = re.compile(r"sha256:([0-9a-f]{64})")
 _ABANDONED = 24 * 3600.0
+_UNSEALED = 30 * _ABANDONED
 
 
 class BaseIndex:
     """The indexes of base layers below ``cache_dir``, shared by processes without locks."""
 
     def __init__(self, cache_dir: Path) -> None:
-        self._folder = cache_dir / "index" / FORM
+        self._folder = index_folder(cache_dir)
 
     def has(self, diff_id: DiffId) -> bool:
         """Tell whether the layer is indexed; a damaged index is removed and counts as absent."""
@@ -97,18 +94,15 @@ class BaseIndex:
         return BaseTree([(diff_id, self._path(diff_id)) for diff_id in diff_ids])
 
     def _path(self, diff_id: DiffId) -> Path:
-        match = _DIFF_ID.fullmatch(diff_id)
-        if match is None:
-            raise ArchiveError(f"diff_id {diff_id!r} is not a sha256 digest")
-        return self._folder / f"{match[1]}.sqlite3"
+        return layer_path(self._folder, diff_id)
 
     def _remove_abandoned(self) -> None:
-        """Remove what writers left that were killed a day ago or earlier."""
-        horizon = time.time() - _ABANDONED
-        for path in self._folder.glob(f"*{UNFINISHED}*"):
-            with suppress(OSError):
-                if path.stat().st_mtime < horizon:
-                    path.unlink()
+        """Remove what writers left that were killed a day ago or earlier, and the oldest seals."""
+        for pattern, age in ((f"*{UNFINISHED}*", _ABANDONED), (f"*{SEAL}", _UNSEALED)):
+            for path in self._folder.glob(pattern):
+                with suppress(OSError):
+                    if path.stat().st_mtime < time.time() - age:
+                        path.unlink()
 
 
 class _Hashed(io.RawIOBase):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from typing import TYPE_CHECKING
+
+from runcommit_core.index.place import index_folder, layer_path, seal_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,6 +37,23 @@ class Indexing:
         if index.has(layer.diff_id):
             return None
         return index.feeder(layer.diff_id, layer.compression)
+
+    def check(self) -> None:
+        """See that the base is right in all that a job will ask of it, before anything runs.
+
+        What was found right once is not read again, only looked for.
+
+        :raises ArchiveError: a layer is malformed, or does not fit on those below it
+        """
+        folder, diff_ids = index_folder(self._cache), self._base.diff_ids
+        seal = seal_path(folder, diff_ids)
+        if seal.exists() and all(layer_path(folder, diff_id).exists() for diff_id in diff_ids):
+            return
+        from runcommit_core.index.basetree import BaseTree, with_tree
+
+        with_tree(self.tree, BaseTree.check_links)
+        with contextlib.suppress(OSError):  # a cache that cannot be written to is told of elsewhere
+            seal.touch()
 
     def tree(self) -> BaseTree:
         """The merged tree of the base; reads those layers that never travelled."""

@@ -127,6 +127,13 @@ class LayerFile:
             yield name
             row = self._select(_BEFORE, child + b"\1")
 
+    def outside(self) -> list[bytes]:
+        """List the keys of the hardlinks whose targets must be in lower layers."""
+        try:
+            return [key for (key,) in self._query("SELECT key FROM outside").fetchall()]
+        except sqlite3.Error as error:
+            self._damaged(str(error))
+
     def _select(self, query: str, key: bytes) -> Row:
         try:
             found = self._query(query, (key,)).fetchone()
@@ -157,6 +164,17 @@ def write_rows(
     """Write a layer's rows: (key, flags, packed node) in order of their keys, the root first."""
     connection.execute("CREATE TABLE node(key BLOB PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID")
     connection.executemany("INSERT INTO node VALUES(?, ?)", _chained(rows, crc32(diff_id.encode())))
+
+
+def forget_rows(connection: sqlite3.Connection) -> None:
+    """Take back what :func:`write_rows` wrote, be it not all."""
+    connection.execute("DROP TABLE node")
+
+
+def write_outside(connection: sqlite3.Connection, keys: Iterable[tuple[bytes]]) -> None:
+    """Note the hardlinks whose targets are in no layer but a lower one."""
+    connection.execute("CREATE TABLE outside(key BLOB NOT NULL)")
+    connection.executemany("INSERT INTO outside VALUES(?)", keys)
 
 
 def _chained(rows: Iterable[tuple[bytes, int, bytes]], seed: int) -> Iterator[tuple[bytes, bytes]]:

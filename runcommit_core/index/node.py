@@ -18,7 +18,9 @@ class Node(NamedTuple):
 
     ``sha256`` is the raw digest of a regular file's content, else empty.  ``xattrs`` are those
     that any policy keeps.  ``group`` is the path of the entry that this one is a hardlink to,
-    empty for all others; the attributes of a hardlink are already those of that entry.
+    empty for all others; the attributes of a hardlink are already those of that entry.  An
+    ``implied`` directory has its attributes from a layer above which another, that does not list
+    it, has something below it: overlay engines show it as root's with the mode 0755.
     """
 
     kind: Kind
@@ -33,6 +35,7 @@ class Node(NamedTuple):
     sha256: bytes
     xattrs: Mapping[bytes, bytes]
     group: bytes
+    implied: bool = False
 
 
 IMPLIED_DIRECTORY: Final = Node(Kind.DIRECTORY, 0o755, 0, 0, 0, b"", 0, 0, 0, b"", NO_XATTRS, b"")

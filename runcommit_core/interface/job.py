@@ -25,13 +25,13 @@ class Job:
 
     ``id`` is random and part of every name that the job gives; ``argv`` is what the container
     executes; ``backend`` is the name of the backend that runs it, or may be ``auto`` for a result
-    from the cache; ``tree`` gives the base's merged tree, ``locate`` brings the bytes of one of its
-    layers within reach; ``folder`` is private to the job and removed with it; ``output`` is where
-    the layer goes (in ``folder`` where the user wants none); ``console`` takes what the command
-    says, ``progress`` the events; whoever creates something pushes its undo on ``cleanup``,
-    or, for the container that the command runs in, on ``containers``, which unwinds first.  The
-    private copy of the base stays in the engine unless ``keep_base`` is false.  ``place`` is where
-    the engine is, as far as the backend tells.
+    from the cache; ``check_base`` raises what is wrong with the base, ``tree`` gives its merged
+    tree, ``locate`` brings the bytes of one of its layers within reach; ``folder`` is private to
+    the job and removed with it; ``output`` is where the layer goes (in ``folder`` where the user
+    wants none); ``console`` takes what the command says, ``progress`` the events; whoever creates
+    something pushes its undo on ``cleanup``, or, for the container that the command runs in, on
+    ``containers``, which unwinds first. The private copy of the base stays in the engine unless
+    ``keep_base`` is false. ``place`` is where the engine is, as far as the backend tells.
     """
 
     id: str
@@ -42,6 +42,7 @@ class Job:
     engine: EngineOptions
     backend: str
     transport: Transport
+    check_base: Callable[[], None]
     tree: Callable[[], BaseTree]
     locate: Callable[[BaseLayer], BaseLayer]
     folder: Path

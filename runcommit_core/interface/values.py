@@ -166,10 +166,14 @@ class Leftover:
 
 @record
 class RawLayer:
-    """A layer as the engine made it; ``open`` gives its uncompressed tar, seekable."""
+    """A layer as the engine made it; ``open`` gives its uncompressed tar, seekable.
+
+    One that ``is_ours`` was written from the files themselves, so its whiteouts need no look.
+    """
 
     diff_id: DiffId
     open: Callable[[], BinaryIO]
+    is_ours: bool = False
 
 
 @record
@@ -179,6 +183,7 @@ class SavedImage:
     ``layers`` holds, in order, those of ``diff_ids`` (all of the image's, the base's first)
     whose bytes travelled.  ``upper`` is an overlay's upper directory that holds one new layer
     more.  ``transport`` tells how they travelled: ``registry``, ``archive``, ``upper``, ``root``.
+    ``sockets`` are paths of which the layers say nothing; ``warnings`` tells what else got lost.
     """
 
     config: bytes
@@ -186,6 +191,8 @@ class SavedImage:
     layers: tuple[RawLayer, ...]
     upper: Path | None = None
     transport: str = ""
+    sockets: tuple[bytes, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 @record

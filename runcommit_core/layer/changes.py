@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol, Self
 from runcommit_core.errors import ArchiveError
 from runcommit_core.layer.wording import printable
 from runcommit_core.tar.reader import Kind, TarEntry, TarReader
+from runcommit_core.tar.sparse import expanded
 from runcommit_core.tar.whiteout import Marker, split_marker
 
 if TYPE_CHECKING:
@@ -55,6 +56,26 @@ class Changes(Protocol):
         ...
 
 
+def socket_warning(path: bytes) -> str:
+    """Say that a socket is lost."""
+    return f"{printable(path)} is a socket, which no layer can hold; left out"
+
+
+class Sockets:
+    """What a command put at these paths is nothing, but hides what the base has there."""
+
+    def __init__(self, paths: Sequence[bytes]) -> None:
+        self.name = "the sockets in the container"
+        self.entries: dict[bytes, TarEntry] = {}
+        self.whiteouts = frozenset(paths)
+        self.opaques: frozenset[bytes] = frozenset()
+        self.warnings = [socket_warning(path) for path in paths]
+
+    def content(self, entry: TarEntry) -> Iterator[bytes]:
+        """Nothing: there are no entries."""
+        raise NotImplementedError(entry.path)
+
+
 class TarChanges:
     """A raw layer as an uncompressed, seekable tar; its headers are read at once.
 
@@ -89,8 +110,14 @@ class TarChanges:
 
     def content(self, entry: TarEntry) -> Iterator[bytes]:
         """Read a regular file's content by its offset."""
+        stored = self._stored(entry)
+        if entry.segments is None:
+            return stored
+        return expanded(entry.segments, entry.size, stored)
+
+    def _stored(self, entry: TarEntry) -> Iterator[bytes]:
         self._file.seek(entry.data_offset)
-        missing = entry.size
+        missing = entry.stored_size
         while missing:
             chunk = self._file.read(min(missing, _CHUNK))
             if not chunk:

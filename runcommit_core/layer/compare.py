@@ -143,13 +143,9 @@ def _form(first: Contents, second: Contents) -> FormDifference:
     with open_layer_tar(first.name) as one, open_layer_tar(second.name) as other:
         offset = _first_difference(one, other)
     item = next((item for item in reversed(first.items) if item.offset <= offset), None)
-    if item is None or offset >= (end := _end(item)):
+    if item is None or offset >= (end := item.entry.end):
         return FormDifference(offset, end if item else 0, None)
     return FormDifference(offset, item.offset, item.entry.path)
-
-
-def _end(item: Item) -> int:
-    return item.entry.data_offset + item.entry.size + (-item.entry.size & 511)
 
 
 def _first_difference(one: BinaryIO, other: BinaryIO) -> int:

@@ -68,7 +68,7 @@ def read_contents(reference: str) -> Contents:
         offset = 0
         for entry in reader:
             items.append(Item(entry, _content_sha256(reader, entry), offset))
-            offset = entry.data_offset + entry.size + (-entry.size & 511)
+            offset = entry.end
         while hashed.read(CHUNK):
             pass
     return Contents(reference, hashed.diff_id(), hashed.size, tuple(items))

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from runcommit_core.index.basetree import BaseTree
+    from runcommit_core.index.node import Node
     from runcommit_core.layer.changes import Changes
 
 _DIRECTORY, _HARDLINK = Kind.DIRECTORY, Kind.HARDLINK
@@ -57,6 +58,8 @@ class Result:
         for path, entry in changes.entries.items():
             if entry.kind is _HARDLINK:
                 links.append(entry)
+            elif entry.kind is _DIRECTORY:
+                present[path] = Inode(self._as_listed(entry), changes)
             else:
                 present[path] = Inode(entry, changes)
         for entry in links:
@@ -128,6 +131,15 @@ class Result:
             )
         return inode
 
+    def _as_listed(self, entry: TarEntry) -> TarEntry:
+        """Give a directory that B's upper layers imply what the lower layer says of it.
+
+        Overlay engines show such a directory as root's with the mode 0755, all others as the lower
+        layer has it; what the command made of it is told apart from that attribute by attribute.
+        """
+        node = self.tree.get(entry.path)
+        return entry if node is None else as_listed(entry, node)
+
     def _imply_directories(self, changes: Changes, epoch: int) -> None:
         present = self.present
         checked = {b""}
@@ -150,6 +162,19 @@ class Result:
             self.present[path] = Inode(_implied(path, epoch), changes)
         elif node.kind is not _DIRECTORY:
             raise _below_a_file(changes, path, path)
+
+
+def as_listed(entry: TarEntry, node: Node) -> TarEntry:
+    """Take from the base's node whatever an implied directory has only for being implied."""
+    if not node.implied or entry.kind is not _DIRECTORY:
+        return entry
+    plain = IMPLIED_DIRECTORY
+    return entry._replace(
+        mode=node.mode if entry.mode == plain.mode else entry.mode,
+        uid=node.uid if entry.uid == plain.uid else entry.uid,
+        gid=node.gid if entry.gid == plain.gid else entry.gid,
+        xattrs=entry.xattrs or node.xattrs,
+    )
 
 
 def ancestors(path: bytes) -> Iterator[bytes]:

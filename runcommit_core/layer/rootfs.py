@@ -11,10 +11,12 @@ import os
 from typing import TYPE_CHECKING
 
 from runcommit_core.errors import ArchiveError
+from runcommit_core.layer.changes import socket_warning
 from runcommit_core.layer.difference import is_same
 from runcommit_core.layer.disk import disk_entry, hardlink_to, read_chunks, read_xattrs
 from runcommit_core.layer.markers import check_name
 from runcommit_core.layer.result import Inode
+from runcommit_core.layer.upper import can_read_uppers
 from runcommit_core.layer.wording import printable
 from runcommit_core.tar.reader import Kind, TarEntry
 
@@ -23,6 +25,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from runcommit_core.index.basetree import BaseTree
+
+_DEVICES = (Kind.CHARACTER, Kind.BLOCK)
+_MOUNTED_OVER = frozenset((b"dev/console",))
+"""What docker puts a file in the place of, below each container."""
 
 
 class RootChanges:
@@ -39,6 +45,7 @@ class RootChanges:
         self.whiteouts: set[bytes] = set()
         self.opaques: set[bytes] = set()
         self.warnings: list[str] = []
+        self._is_real_root = can_read_uppers()
         self._tree = tree
         self._root = os.fsencode(root)
         self._linked: dict[tuple[int, int], list[TarEntry]] = {}
@@ -57,17 +64,26 @@ class RootChanges:
             items = sorted(found, key=lambda item: item.name)
         for item in items:
             path = prefix + item.name
+            if path in _MOUNTED_OVER and item.name in missing:
+                missing.discard(item.name)
+                continue
             check_name(path)
             stat = item.stat(follow_symlinks=False)
             entry = disk_entry(path, item.path, stat, read_xattrs(item.path))
             if entry is None:
-                self.warnings.append(
-                    f"{printable(path)} is a socket, which no layer can hold; left out"
-                )
+                self.warnings.append(socket_warning(path))
                 continue
             missing.discard(item.name)
             self._add(entry, stat)
-        self.whiteouts.update(prefix + name for name in missing)
+        paths = (prefix + name for name in missing)
+        self.whiteouts.update(path for path in paths if not self._could_not_be_made(path))
+
+    def _could_not_be_made(self, path: bytes) -> bool:
+        """Tell whether the engine left a device out of the base, as in a user namespace it must."""
+        if self._is_real_root:
+            return False
+        node = self._tree.get(path)
+        return node is not None and node.kind in _DEVICES
 
     def _add(self, entry: TarEntry, stat: os.stat_result) -> None:
         if entry.kind is Kind.CHARACTER and entry.major == entry.minor == 0:

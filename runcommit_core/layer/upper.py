@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runcommit_core.errors import EngineError
+from runcommit_core.layer.changes import socket_warning
 from runcommit_core.layer.disk import disk_entry, hardlink_to, read_chunks, read_xattrs
 from runcommit_core.layer.markers import check_name
-from runcommit_core.layer.wording import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,9 +83,7 @@ class UpperChanges:
             )
         entry = disk_entry(name, path, found, xattrs)
         if entry is None:
-            self.warnings.append(
-                f"{printable(name)} is a socket, which no layer can hold; left out"
-            )
+            self.warnings.append(socket_warning(name))
             self.whiteouts.add(name)
             return False
         if stat.S_ISDIR(found.st_mode):

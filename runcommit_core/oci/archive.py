@@ -91,6 +91,11 @@ def _walk(tar: BinaryIO, members: ArchiveMembers) -> None:
     reader = TarReader(tar, name=str(members.path))
     for entry in reader:
         name = _name(entry.path, members)
+        if entry.segments is not None:
+            raise ArchiveError(
+                f"{members.path}: {name}: is a sparse file, which cannot be read in place",
+                tip="write the archive without tar's --sparse",
+            )
         if entry.kind is Kind.REGULAR:
             region = FileRegion(members.path, entry.data_offset, entry.size, members.wrapped)
             members.links.pop(name, None)

@@ -16,7 +16,13 @@ from runcommit_core.oci.config import config_platform
 from runcommit_core.oci.descriptors import Descriptor, descriptor
 from runcommit_core.oci.jsondoc import JsonObject, as_object, object_at, objects_at, parse_object
 from runcommit_core.oci.mediatypes import IMAGE_CONFIGS, INDEXES, MANIFESTS
-from runcommit_core.oci.platforms import Platform, host_platform, matching, platform_of
+from runcommit_core.oci.platforms import (
+    Platform,
+    completed,
+    host_platform,
+    matching,
+    stated_platform,
+)
 from runcommit_core.records import record
 
 if TYPE_CHECKING:
@@ -224,17 +230,16 @@ def _add(
     if kind or config.media_type not in IMAGE_CONFIGS:
         search.left_out.append(f"{blob.digest}: is an artifact of type {kind or config.media_type}")
         return
-    stated = blob.raw.get("platform")
-    if stated is None:
+    place = f"{where}: platform"
+    platform = stated_platform(as_object(blob.raw.get("platform") or {}, place), place)
+    if not platform.is_whole:
         try:
             text = read_blob(search.members, config, "config")
         except MissingBlobError as error:
             search.missing = search.missing or error
             return
         place = f"{search.members.label}: config {config.digest}"
-        platform = config_platform(text, place)
-    else:
-        platform = platform_of(as_object(stated, f"{where}: platform"), f"{where}: platform")
+        platform = completed(platform, config_platform(text, place))
     search.found[blob.digest] = Candidate(blob, data, document, platform, names)
 
 

@@ -23,7 +23,7 @@ from runcommit_core.oci.jsondoc import (
     text_at,
     texts_at,
 )
-from runcommit_core.oci.platforms import Platform, platform_of
+from runcommit_core.oci.platforms import Platform, completed, platform_of, stated_platform
 from runcommit_core.records import record
 from runcommit_core.tar.digests import DiffId
 
@@ -97,16 +97,14 @@ def _read(config: bytes, where: str) -> ImageConfig:
 
 
 def checked_config(config: bytes, where: str) -> JsonObject:
-    """Parse an image config, to change it; ArchiveError where it contradicts the specification."""
+    """Parse an image config, to change it; ArchiveError where it contradicts the specification.
+
+    The history is believed in nothing: many tools write one item for all layers.
+    """
     document = parse_object(config, where)
     platform_of(document, where)
-    diff_ids = _diff_ids(document, where)
-    history = objects_at(document, "history", where)
-    filled = sum(not item.get("empty_layer") for item in history)
-    if history and filled != len(diff_ids):
-        raise ArchiveError(
-            f"{where}: the history tells of {filled} layers, but rootfs has {len(diff_ids)}"
-        )
+    _diff_ids(document, where)
+    objects_at(document, "history", where)
     settings = object_at(document, "config", where)
     texts_at(settings, "Env", where)
     text_at(settings, "User", where)
@@ -115,11 +113,26 @@ def checked_config(config: bytes, where: str) -> JsonObject:
 
 
 def config_platform(config: bytes, where: str) -> Platform:
-    """Return the platform of a config, whatever else is wrong with it."""
+    """Return the platform of a config, be it none, whatever else is wrong with it."""
     try:
         return image_config(config, where).platform
     except ArchiveError:
-        return platform_of(parse_object(config, where), where)
+        return stated_platform(parse_object(config, where), where)
+
+
+def with_platform(config: bytes, where: str, *others: Platform | None) -> bytes:
+    """Fill in os and architecture where a config leaves them empty: the first that knows counts.
+
+    A config that has both stays as it is, to the byte.
+    """
+    platform = stated = config_platform(config, where)
+    for other in others:
+        platform = completed(platform, other)
+    if platform == stated:
+        return config
+    parts = {"os": platform.os, "architecture": platform.architecture, "variant": platform.variant}
+    filled = {key: value for key, value in parts.items() if value}
+    return canonical_json(parse_object(config, where) | filled)
 
 
 def config_diff_ids(config: bytes, where: str) -> tuple[DiffId, ...]:
@@ -161,8 +174,7 @@ def result_config(
     """Extend the base's config by the new layers; every other field stays as the base has it.
 
     ``created`` counts seconds since the epoch. Each layer gets a history item; without layers one
-    item with ``empty_layer`` tells of the run. A base that has layers but no history gets none,
-    for the items must be as many as the layers.
+    item with ``empty_layer`` tells of the run. A base that has layers but no history gets none.
     """
     base = image_config(config)
     document = dict(base.document)

@@ -14,7 +14,7 @@ from runcommit_core.errors import ArchiveError
 from runcommit_core.oci.blobs import MissingBlobError
 from runcommit_core.oci.candidates import same_name, tag_of
 from runcommit_core.oci.compression import SNIFF_LENGTH, sniff
-from runcommit_core.oci.config import config_diff_ids, image_config
+from runcommit_core.oci.config import config_diff_ids, config_platform, with_platform
 from runcommit_core.oci.jsondoc import as_object, parse_json, text_at, texts_at
 from runcommit_core.oci.mediatypes import OCI_MANIFEST, layer_media_type
 from runcommit_core.oci.members import read_document
@@ -60,8 +60,9 @@ def read_docker_archive(
     does not tell its digest is hashed once.
     """
     entry = _select(members, _entries(members), name, platform)
-    config = _config(members, entry)
-    diff_ids = config_diff_ids(config, f"{members.label}: {entry.config}")
+    place = f"{members.label}: {entry.config}"
+    config = with_platform(_config(members, entry), place, platform)
+    diff_ids = config_diff_ids(config, place)
     if len(entry.layers) != len(diff_ids):
         raise ArchiveError(
             f"{members.label}: manifest.json lists {len(entry.layers)} layers,"
@@ -155,7 +156,7 @@ def _named(members: Members, entries: list[_Entry], name: str) -> list[_Entry]:
 
 def _platform(members: Members, entry: _Entry) -> Platform:
     where = f"{members.label}: {entry.config}"
-    return image_config(_config(members, entry), where).platform
+    return config_platform(_config(members, entry), where)
 
 
 def _config(members: Members, entry: _Entry) -> bytes:

@@ -11,7 +11,7 @@ from runcommit_core.errors import ArchiveError
 from runcommit_core.oci.blobs import find_blob, read_blob
 from runcommit_core.oci.candidates import Candidate, choose, find_candidates
 from runcommit_core.oci.compression import SNIFF_LENGTH, sniff
-from runcommit_core.oci.config import config_diff_ids
+from runcommit_core.oci.config import config_diff_ids, with_platform
 from runcommit_core.oci.descriptors import Descriptor, descriptor
 from runcommit_core.oci.jsondoc import object_at, objects_at, parse_object
 from runcommit_core.oci.mediatypes import (
@@ -39,7 +39,7 @@ def read_layout(
     _check_version(members)
     index = parse_object(read_document(members, "index.json"), f"{members.label}: index.json")
     chosen = choose(find_candidates(members, index, name), members.label, platform)
-    return _image(members, chosen, reference)
+    return _image(members, chosen, reference, platform)
 
 
 def _check_version(members: Members) -> None:
@@ -49,11 +49,14 @@ def _check_version(members: Members) -> None:
         raise ArchiveError(f"{where}: imageLayoutVersion is {version!r} and must be '1.0.0'")
 
 
-def _image(members: Members, chosen: Candidate, reference: str) -> BaseImage:
+def _image(
+    members: Members, chosen: Candidate, reference: str, platform: Platform | None
+) -> BaseImage:
     where = f"{members.label}: manifest {chosen.blob.digest}"
     blob = descriptor(object_at(chosen.document, "config", where), f"{where}: config")
-    config = read_blob(members, blob, "config")
-    diff_ids = config_diff_ids(config, f"{members.label}: config {blob.digest}")
+    place = f"{members.label}: config {blob.digest}"
+    config = with_platform(read_blob(members, blob, "config"), place, chosen.platform, platform)
+    diff_ids = config_diff_ids(config, place)
     listed = [
         descriptor(item, f"{where}: layers[{place}]")
         for place, item in enumerate(objects_at(chosen.document, "layers", where))

@@ -35,7 +35,13 @@ class Platform:
     variant: str = ""
 
     def __str__(self) -> str:
-        return "/".join(part for part in (self.os, self.architecture, self.variant) if part)
+        parts = (self.os, self.architecture, self.variant)
+        return "/".join(part for part in parts if part) or "no platform"
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it says for what system and machine."""
+        return bool(self.os and self.architecture)
 
 
 def parse_platform(text: str) -> Platform:
@@ -58,20 +64,45 @@ def host_platform() -> Platform:
 
 def platform_of(document: JsonObject, where: str) -> Platform:
     """Read the platform out of a config or of a descriptor's ``platform``."""
-    name = text_at(document, "os", where)
-    architecture = text_at(document, "architecture", where)
-    if not name or not architecture:
-        raise ArchiveError(f"{where}: lacks os or architecture, which the specification demands")
-    return _platform(name, architecture, text_at(document, "variant", where))
+    platform = stated_platform(document, where)
+    if not platform.is_whole:
+        raise ArchiveError(
+            f"{where}: lacks os or architecture, which the specification demands",
+            tip="say what the image is for with --platform, such as --platform linux/amd64",
+        )
+    return platform
+
+
+def stated_platform(document: JsonObject, where: str) -> Platform:
+    """Read what a config or a descriptor's ``platform`` says, be it nothing."""
+    return _platform(*(text_at(document, key, where) for key in ("os", "architecture", "variant")))
+
+
+def completed(platform: Platform, other: Platform | None) -> Platform:
+    """Take from ``other`` what ``platform`` leaves open."""
+    if platform.is_whole or other is None:
+        return platform
+    return Platform(
+        platform.os or other.os,
+        platform.architecture or other.architecture,
+        platform.variant or other.variant,
+    )
 
 
 def matching(wanted: Platform, offered: list[Platform]) -> list[int]:
-    """Return the places of those that serve: the same, else any variant when none is wanted."""
+    """Return the places of those that serve: the same, else any variant when none is wanted.
+
+    Where none does, those serve that leave open what they are for.
+    """
     exact = [place for place, one in enumerate(offered) if one == wanted]
-    if exact or wanted.variant:
-        return exact
     family = (wanted.os, wanted.architecture)
-    return [place for place, one in enumerate(offered) if (one.os, one.architecture) == family]
+    if not exact and not wanted.variant:
+        exact = [place for place, one in enumerate(offered) if (one.os, one.architecture) == family]
+    return exact or [
+        place
+        for place, one in enumerate(offered)
+        if not one.is_whole and completed(one, wanted) == wanted
+    ]
 
 
 def _platform(name: str, architecture: str, variant: str = "") -> Platform:

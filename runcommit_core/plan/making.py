@@ -126,6 +126,7 @@ def job_on(base: OpenBase, request: Request, ground: Ground, job_id: str) -> Job
             locate=base.locate,
             feeder=indexing.feeder,
         ),
+        check_base=indexing.check,
         tree=indexing.tree,
         locate=base.locate,
         folder=ground.folder,
@@ -164,7 +165,9 @@ def job_beside(job: Job, base: BaseImage, **changes: Any) -> Job:
         cleanup=changed.cleanup,
         place=changed.place,
     )
-    return dataclasses.replace(changed, transport=transport, tree=indexing.tree)
+    return dataclasses.replace(
+        changed, transport=transport, check_base=indexing.check, tree=indexing.tree
+    )
 
 
 def located(layer: BaseLayer) -> BaseLayer:

@@ -11,14 +11,12 @@ from runcommit_core.index.basetree import with_tree
 from runcommit_core.interface.progress import metered_stream
 from runcommit_core.interface.values import Layer, Layers, RawLayer
 from runcommit_core.layer.canonical import LayerReport, canonicalise
-from runcommit_core.layer.changes import TarChanges
+from runcommit_core.layer.changes import Sockets, TarChanges
 from runcommit_core.layer.markers import check_markers
 from runcommit_core.layer.upper import UpperChanges
 from runcommit_core.steps.policy import policy
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from runcommit_core.index.basetree import BaseTree
     from runcommit_core.interface.job import Job
     from runcommit_core.interface.values import SavedImage
@@ -33,26 +31,30 @@ def extract_layers(job: Job, saved: SavedImage) -> Layers:
     does not stand on the base.
     """
     raw_layers = new_layers(job, saved)
-    if not raw_layers and not saved.upper and not job.layer.always:
-        return Layers()
-    report = with_tree(job.tree, lambda tree: _write(job, tree, raw_layers, saved.upper))
+    if not (raw_layers or saved.upper or saved.sockets or job.layer.always):
+        return Layers(warnings=saved.warnings)
+    report = with_tree(job.tree, lambda tree: _write(job, tree, raw_layers, saved))
+    warnings = (*saved.warnings, *report.warnings)
     if report.diff_id is None:
         job.output.unlink()
-        return Layers(warnings=report.warnings)
+        return Layers(warnings=warnings)
     layer = Layer(job.output, report.diff_id, report.size, report)
-    return Layers((layer,), report.warnings)
+    return Layers((layer,), warnings)
 
 
-def _write(job: Job, tree: BaseTree, raw_layers: list[RawLayer], upper: Path | None) -> LayerReport:
+def _write(job: Job, tree: BaseTree, raw_layers: list[RawLayer], saved: SavedImage) -> LayerReport:
     with contextlib.ExitStack() as stack:
         tars = [
             stack.enter_context(TarChanges(raw.open, name=f"the engine's layer {raw.diff_id[:19]}"))
             for raw in raw_layers
         ]
-        check_markers(tars, tree)
+        pairs = zip(raw_layers, tars, strict=True)
+        check_markers([tar for raw, tar in pairs if not raw.is_ours], tree)
         changes: list[Changes] = [*tars]
-        if upper:
-            changes.append(UpperChanges(upper))
+        if saved.upper:
+            changes.append(UpperChanges(saved.upper))
+        if saved.sockets:
+            changes.append(Sockets(saved.sockets))
         file = stack.enter_context(job.output.open("wb"))
         output = stack.enter_context(metered_stream(file, job.progress, "layer", "layer"))
         return canonicalise(tree, changes, policy(job.layer, tree, changes), output)

@@ -10,6 +10,8 @@ import enum
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from runcommit_core.tar.whiteout import PREFIX
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -22,6 +24,8 @@ _NO_RECORDS: Mapping[bytes, bytes] = {}
 _PAX_TIME = re.compile(rb"(-?[0-9]{1,19})(?:\.([0-9]*))?")
 _PAX_INTEGER = re.compile(rb"[0-9]{1,19}")
 _XATTR_PREFIX = b"SCHILY.xattr."
+_SPARSE_PAIR = (b"GNU.sparse.offset", b"GNU.sparse.numbytes")
+SPARSE_MAP: Final = b"GNU.sparse.map"
 _TEXT_KEYS = frozenset((b"path", b"linkpath", b"uname", b"gname"))
 
 
@@ -37,12 +41,17 @@ class Kind(enum.StrEnum):
     FIFO = "6"
 
 
+Segment = tuple[int, int]
+
+
 class TarEntry(NamedTuple):
     """One member of a tar: a tuple, because a layer holds 100,000 of them.
 
     ``mode`` has 12 bits, ``mtime`` counts whole seconds (floor, may be negative), ``size`` is 0
     for everything but regular files.  ``link`` is the raw target of a symlink and the normalised
     path of a hardlink's target.  ``data_offset`` counts from the start of the uncompressed tar.
+    Of a sparse file, ``segments`` says where in the file (offset, length) the stored bytes belong,
+    and ``size`` is that of the whole file.
     """
 
     path: bytes
@@ -57,6 +66,18 @@ class TarEntry(NamedTuple):
     minor: int
     xattrs: Mapping[bytes, bytes]
     data_offset: int
+    segments: tuple[Segment, ...] | None = None
+
+    @property
+    def stored_size(self) -> int:
+        """As many bytes of content follow ``data_offset``, before the padding."""
+        return self.size if self.segments is None else sum(length for _, length in self.segments)
+
+    @property
+    def end(self) -> int:
+        """Where the next entry's headers begin in the uncompressed tar."""
+        size = self.stored_size
+        return self.data_offset + size + (-size & 511)
 
 
 KINDS: Mapping[bytes, Kind] = {
@@ -95,11 +116,6 @@ class Meta:
             self.long_link = data.partition(b"\0")[0]
         else:
             self.records = parse_pax(data)
-            self._reject_sparse()
-
-    def _reject_sparse(self) -> None:
-        if any(key.startswith(b"GNU.sparse.") for key in self.records):
-            raise MalformedError("sparse files are not supported; write them expanded")
 
     def name(self, name: bytes, key: bytes, long: bytes) -> bytes:
         """Choose the PAX record ``key``, else the GNU long name, else the header's own."""
@@ -140,7 +156,7 @@ class Meta:
 def unknown_flag(flag: bytes) -> str:
     """Say why an entry of this type is refused."""
     if flag == b"S":
-        return "sparse files are not supported; write them expanded"
+        return "a sparse file of GNU tar's own format, which no engine unpacks; write it as PAX"
     return f"unknown typeflag {flag!r}"
 
 
@@ -161,12 +177,28 @@ def parse_number(field: bytes) -> int:
     return int(digits, 8)
 
 
+def old_prefix(field: bytes) -> bytes:
+    """Tell the times that GNU tar puts where others have a prefix from one of Go's before 1.8.
+
+    Go wrote the prefix beside GNU's own numbers, and still reads it where the times are none.
+    """
+    try:
+        for time in (field[:12], field[12:24]):
+            parse_number(time)
+    except MalformedError:
+        prefix = field.partition(b"\0")[0]
+        return prefix + b"/" if prefix and prefix.isascii() else b""
+    return b""
+
+
 def parse_pax(data: bytes) -> dict[bytes, bytes]:
     """Split an extended header into its records; the last of a key wins.
 
-    A record is its own length in decimal, a space, ``key=value`` and a newline.
+    A record is its own length in decimal, a space, ``key=value`` and a newline.  Of what GNU tar
+    repeats to list the segments of a sparse file nothing is lost: it becomes one ``SPARSE_MAP``.
     """
     records: dict[bytes, bytes] = {}
+    listed: list[bytes] = []
     position = 0
     while position < len(data):
         space = data.find(b" ", position, position + 20)
@@ -179,41 +211,67 @@ def parse_pax(data: bytes) -> dict[bytes, bytes]:
             raise MalformedError(f"malformed PAX record {data[position : position + 32]!r}")
         if b"\0" in key or (b"\0" in value and key in _TEXT_KEYS):
             raise MalformedError(f"NUL in PAX record {key!r}")
+        if key in _SPARSE_PAIR:
+            if key != _SPARSE_PAIR[len(listed) & 1] or b"," in value:
+                raise MalformedError(f"malformed PAX record {key!r}")
+            listed.append(value)
         records[key] = value
         position = end
+    if listed:
+        records[SPARSE_MAP] = b",".join(listed)
     return records
 
 
 def normalise_path(path: bytes) -> bytes:
-    """Drop empty and ``.`` components.
+    """Drop empty and ``.`` components, resolve ``..`` by its name alone, as every engine does.
 
-    :raises ValueError: ``path`` has a ``..`` component, is too long or has a too long component
+    A path that begins with ``/`` counts from the root like all others.
+
+    :raises ValueError: ``path`` leads out of the root, is too long or has a too long component
     """
-    if path[-1:] == b"/":
-        path = path.rstrip(b"/")
+    is_absolute = path[:1] == b"/"
+    if path[-1:] == b"/" or is_absolute:
+        path = path.strip(b"/") if is_absolute else path.rstrip(b"/")
+    elif path[:2] == b"./":
+        path = path[2:]
     # Nearly every path is clean: a few searches of the whole spare the split.
-    if path[:1] == b"." or b"//" in path or b"/." in path or path[:1] == b"/":
-        components = [part for part in path.split(b"/") if part not in (b"", b".")]
-        if b".." in components:
-            raise ValueError(f"'..' in the path {path!r}")
-        path = b"/".join(components)
+    if path[:1] in b"./" or b"//" in path or b"/." in path:
+        path = _resolved(path, is_absolute=is_absolute)
     if len(path) > MAX_COMPONENT:
-        if len(path) > MAX_PATH:
-            raise ValueError(f"path of {len(path)} bytes, above {MAX_PATH}")
-        if max(map(len, path.split(b"/"))) > MAX_COMPONENT:
-            raise ValueError(f"path component above {MAX_COMPONENT} bytes in {path[:80]!r}…")
+        _check_lengths(path)
     return path
 
 
+def _resolved(path: bytes, *, is_absolute: bool) -> bytes:
+    components: list[bytes] = []
+    for part in path.split(b"/"):
+        if part == b"..":
+            if not components and not is_absolute:
+                raise ValueError(f"'..' leads out of the root in the path {path!r}")
+            del components[-1:]
+        elif part not in (b"", b"."):
+            components.append(part)
+    return b"/".join(components)
+
+
+def _check_lengths(path: bytes) -> None:
+    if len(path) > MAX_PATH:
+        raise ValueError(f"path of {len(path)} bytes, above {MAX_PATH}")
+    # No file has the name of a whiteout, so it may be longer than a file's.
+    if any(len(part.removeprefix(PREFIX)) > MAX_COMPONENT for part in path.split(b"/")):
+        raise ValueError(f"path component above {MAX_COMPONENT} bytes in {path[:80]!r}…")
+
+
 def entry_path(name: bytes, kind: Kind) -> bytes:
-    """Check and normalise an entry's name; the root directory becomes ``b""``."""
-    if name[:1] == b"/" and name.strip(b"/"):
-        raise MalformedError(f"absolute name {name!r}")
+    """Check and normalise an entry's name; the root directory becomes ``b""``.
+
+    Engines take a directory without a name for the root, too.
+    """
     try:
         path = normalise_path(name)
     except ValueError as error:
         raise MalformedError(str(error)) from None
-    if not path and (not name or kind is not Kind.DIRECTORY):
+    if not path and kind is not Kind.DIRECTORY:
         raise MalformedError("an entry without a name")
     return path
 

@@ -2,8 +2,9 @@
 
 ``tarfile`` hides damage (a bad checksum in the middle ends its iteration silently), so this
 reader knows the few forms that image tools write (v7, ustar, GNU long names, PAX) and takes
-everything else for an error: what Go's ``archive/tar`` or libarchive reject is rejected here,
-with the archive's name, the byte offset of the header and the reason.
+everything else for an error: what Go's ``archive/tar`` rejects is rejected here, with the
+archive's name, the byte offset of the header and the reason; ``docs/reference/base-layers.md``
+tells what is accepted, as engines do.
 
 Paths are bytes without a leading ``./``, a trailing ``/``, empty or ``.`` components.  The root
 directory itself (``./``) is yielded with the path ``b""``; most callers skip it.
@@ -25,12 +26,16 @@ from runcommit_core.tar.entry import (
     TarEntry,
     entry_path,
     link_target,
+    old_prefix,
     parse_number,
     unknown_flag,
 )
+from runcommit_core.tar.sparse import expanded, read_sparse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from runcommit_core.tar.entry import Segment
 
 __all__ = ["BLOCK", "Kind", "TarEntry", "TarReader"]
 
@@ -53,7 +58,8 @@ class TarReader:
 
     ``stream`` need not be seekable; content that is not asked for is sought over where it is and
     read where it is not.  The stream is consumed to its end, so a hash taken of it is complete.
-    A tar that ends at a block boundary without its two zero blocks is accepted, as Go does.
+    A tar that ends without its two zero blocks, or without the padding of its last entry, is
+    accepted, and whatever follows the two zero blocks is ignored, as Go does.
 
     :raises ArchiveError: at the first violation, with ``name`` and the header's byte offset
     """
@@ -68,6 +74,8 @@ class TarReader:
         self._base = 0  # offset of the buffer in the tar
         self._remaining = 0  # unread content of the current entry
         self._padding = 0
+        self._size = 0
+        self._segments: tuple[Segment, ...] | None = None
         self._known: dict[bytes, tuple[int, ...]] = {}
 
     def __iter__(self) -> Iterator[TarEntry]:
@@ -83,15 +91,26 @@ class TarReader:
             count += 1
             if count > MAX_ENTRIES:
                 raise self._error(offset, f"more than {MAX_ENTRIES} entries")
-            size = entry.size
+            size = self._size = entry.size
+            self._segments = entry.segments
+            if self._segments is not None:
+                size = entry.stored_size
             self._remaining = size
             self._padding = -size & 511
             yield entry
             if self._remaining or self._padding:
-                self._skip(self._remaining + self._padding)
+                self._skip(self._remaining, self._padding)
 
     def chunks(self) -> Iterator[bytes]:
-        """Yield what is left of the current entry's content, in pieces of at most 128 KiB."""
+        """Yield what is left of the current entry's content, in pieces of at most 128 KiB.
+
+        A sparse file is whole, with its zeros; of one the content cannot be read in two goes.
+        """
+        if self._segments is None:
+            return self._stored()
+        return expanded(self._segments, self._size, self._stored())
+
+    def _stored(self) -> Iterator[bytes]:
         while self._remaining:
             if self._position == len(self._buffer):
                 self._refill("content")
@@ -105,30 +124,37 @@ class TarReader:
         return ArchiveError(f"{self.name}: byte {offset}: {reason}")
 
     def _refill(self, what: str) -> None:
+        if not self._next_buffer():
+            raise self._error(self._base, f"truncated {what}")
+
+    def _next_buffer(self) -> bytes:
         self._base += len(self._buffer)
         self._position = 0
         self._buffer = self._stream.read(_BUFFER_SIZE)
-        if not self._buffer:
-            raise self._error(self._base, f"truncated {what}")
+        return self._buffer
 
-    def _skip(self, count: int) -> None:
-        position = self._position + count
+    def _skip(self, count: int, padding: int) -> None:
+        """Skip content, which must be there, and its padding, which a tar may end without."""
+        position = self._position + count + padding
         if position > len(self._buffer):
-            position = self._skip_beyond(position)
+            position = self._skip_beyond(position, padding)
         self._position = position
         self._remaining = 0
 
-    def _skip_beyond(self, position: int) -> int:
-        """Leave the buffer; the last byte skipped is read, since seeking tells no truncation."""
-        if self._seekable and position - len(self._buffer) > _BUFFER_SIZE:
-            target = self._base + position - 1
+    def _skip_beyond(self, position: int, padding: int) -> int:
+        """Leave the buffer; the last byte of content is read, since seeking tells no truncation."""
+        content = position - padding
+        if self._seekable and content - len(self._buffer) > _BUFFER_SIZE:
+            target = self._base + content - 1
             self._stream.seek(self._start + target)
             self._base, self._buffer = target, b""
-            self._refill("content")
-            return 1
+            position = 1 + padding
         while position > len(self._buffer):
             position -= len(self._buffer)
-            self._refill("content")
+            if not self._next_buffer():
+                if position > padding:
+                    raise self._error(self._base, "truncated content")
+                return 0
         return position
 
     def _take(self, size: int) -> bytes:
@@ -142,7 +168,7 @@ class TarReader:
             self._position += len(piece)
             missing -= len(piece)
             pieces.append(piece)
-        self._skip(-size & 511)
+        self._skip(0, -size & 511)
         return b"".join(pieces)
 
     def _block(self) -> bytes:
@@ -170,17 +196,13 @@ class TarReader:
         return None
 
     def _check_end(self) -> None:
-        """Accept nothing but zeros after the first zero block."""
-        while True:
-            rest = self._buffer[self._position :]
-            if rest.strip(b"\0"):
-                junk = self._base + self._position + len(rest) - len(rest.lstrip(b"\0"))
-                raise self._error(junk, "data after the end of the archive")
-            self._base += len(self._buffer)
-            self._position = 0
-            self._buffer = self._stream.read(_BUFFER_SIZE)
-            if not self._buffer:
-                return
+        """Read to the end of the stream; after one zero block there must be another, or nothing."""
+        block = self._block()
+        if block and block != _ZERO_BLOCK:
+            offset = self._base + self._position - BLOCK
+            raise self._error(offset, "a header after a zero block, which ends a tar")
+        while self._next_buffer():
+            pass
 
     def _entry(self, block: bytes) -> TarEntry | None:
         flag = block[156:157]
@@ -190,7 +212,7 @@ class TarReader:
         return self._plain(block, None)
 
     def _entry_after_meta(self, block: bytes) -> TarEntry | None:
-        """None if the tar ends after a global header, as that of an empty git tree does."""
+        """None if the tar ends after extended headers, as that of an empty git tree does."""
         meta = Meta()
         while (flag := block[156:157]) in _META_FLAGS:
             self._check(block)
@@ -200,9 +222,7 @@ class TarReader:
             meta.add(flag, self._take(size))
             following = self._header()
             if following is None:
-                if not meta.seen:
-                    return None
-                raise MalformedError("extended header without an entry")
+                return None
             block = following
         self._check(block)
         return self._plain(block, meta if meta.seen else None)
@@ -247,16 +267,21 @@ class TarReader:
                 name = prefix.partition(b"\0")[0] + b"/" + name
         elif magic == b"ustar  \0":
             device = self._numbers(devices)
+            if prefix[:1] != b"\0" or prefix[12:13] != b"\0":
+                name = old_prefix(prefix) + name
         kind = KINDS.get(flag)
         if kind is None:
             raise MalformedError(unknown_flag(flag))
         xattrs = NO_XATTRS
+        segments = None
         if meta is not None:
             name = meta.name(name, b"path", meta.long_name)
             link = meta.name(link, b"linkpath", meta.long_link)
             uid, gid = meta.number(b"uid", uid), meta.number(b"gid", gid)
             size, mtime = meta.number(b"size", size), meta.mtime(mtime)
-            xattrs = meta.xattrs() if meta.records else NO_XATTRS
+            if meta.records:
+                xattrs = meta.xattrs()
+                name, size, segments = self._sparse(meta, name, size, kind)
         if uid < 0 or gid < 0 or size < 0:
             raise MalformedError("negative size, uid or gid")
         if flag == b"\0" and name.endswith(b"/"):
@@ -274,4 +299,22 @@ class TarReader:
             device[1] if kind in _DEVICES else 0,
             xattrs,
             self._base + self._position,
+            segments,
         )
+
+    def _sparse(
+        self, meta: Meta, name: bytes, size: int, kind: Kind
+    ) -> tuple[bytes, int, tuple[Segment, ...] | None]:
+        """Name, size and segments as a sparse file has them, whose map is read in passing."""
+        sparse = read_sparse(meta.records, size, self._block_of_a_map)
+        if sparse is None:
+            return name, size, None
+        if kind is not _REGULAR:
+            raise MalformedError("a sparse file that is no file")
+        return sparse.name or name, sparse.size, sparse.segments
+
+    def _block_of_a_map(self) -> bytes:
+        block = self._block()
+        if not block:
+            raise MalformedError("truncated map of a sparse file")
+        return block

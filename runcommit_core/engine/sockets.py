@@ -1,0 +1,60 @@
+"""The sockets that a command left behind, which no engine's commit tells of.
+
+A tar has no type for them, so engines leave them out, and with them that they hide a file of the
+base.  It is run as a program where a rootless engine's files are, so it imports little.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+
+def sockets_in(upper: Path, *, enter: Sequence[str] = ()) -> tuple[bytes, ...]:
+    """Find the sockets below an upper directory, as paths from there.
+
+    ``enter`` are the words before a command that bring it where root and ids are the container's
+    own.
+
+    Raises EngineError when these fail, OSError for a directory that cannot be read.
+    """
+    if not enter:
+        return tuple(_below(os.fsencode(upper), b""))
+    from runcommit_core.engine import process
+    from runcommit_core.engine.apart import isolated
+
+    words = (*enter, *isolated(__name__), os.fspath(upper))
+    said = json.loads(process.checked(process.attempt(*words)).output)
+    return tuple(os.fsencode(path) for path in said)
+
+
+def main(upper: str) -> int:
+    """Print the paths as a JSON array."""
+    print(json.dumps([os.fsdecode(path) for path in _below(os.fsencode(upper), b"")]))  # noqa: T201
+    return 0
+
+
+def _below(folder: bytes, prefix: bytes) -> Iterator[bytes]:
+    with os.scandir(folder) as found:
+        for item in found:
+            path = prefix + item.name
+            if item.is_dir(follow_symlinks=False):
+                yield from _below(item.path, path + b"/")
+            elif not (item.is_file(follow_symlinks=False) or item.is_symlink()) and _is_one(item):
+                yield path
+
+
+def _is_one(item: os.DirEntry[bytes]) -> bool:
+    import stat
+
+    return stat.S_ISSOCK(item.stat(follow_symlinks=False).st_mode)
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
