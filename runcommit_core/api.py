@@ -104,7 +104,7 @@ def run_extract(
     written unless all was found.  ``keywords`` are those of
     :func:`~runcommit_core.run_commit`.
 
-    :raises UsageError: the result has no such path, or a place cannot be written
+    Raises UsageError: the result has no such path, or a place cannot be written
     """
     asked = extraction(paths, tar=tar, to=to, places=places)
     result = run_commit(base, commands, **keywords | {"extraction": asked})

@@ -43,7 +43,7 @@ def replacing(place: Path) -> Iterator[Path]:
     in ``UNFINISHED``, by which ``runcommit prune`` finds it in the cache.  Nothing is synced to
     disk.
 
-    :raises OSError: the file cannot be renamed
+    Raises OSError: the file cannot be renamed
     """
     beside = place.with_name(f"{place.name}.{secrets.token_hex(8)}{UNFINISHED}")
     try:

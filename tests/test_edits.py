@@ -209,5 +209,5 @@ def test_what_no_config_can_hold(wrong: dict[str, Any]) -> None:
 
 
 def test_nothing_asked_for_is_nothing_told() -> None:
-    assert config_edits().told() == {}
-    assert config_edits(cmd="", config_user="").told() == {"cmd": (), "user": ""}
+    assert config_edits().as_json() == {}
+    assert config_edits(cmd="", config_user="").as_json() == {"cmd": (), "user": ""}

@@ -165,8 +165,8 @@ def compress(tar: Path, place: Path) -> None:
 def unpack(entry: Entry, stored: Path | None, place: Path) -> Layers:
     """Bring the layer back to ``place``, verified by its diff_id.
 
-    :raises OSError: it cannot be read or written
-    :raises ArchiveError: the stored layer is damaged
+    Raises OSError: it cannot be read or written
+    Raises ArchiveError: the stored layer is damaged
     """
     report = entry.layer
     if report is None or report.diff_id is None:

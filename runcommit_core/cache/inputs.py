@@ -21,7 +21,7 @@ def tree_digest(source: str | os.PathLike[str], epoch: int) -> str:
 
     Times count as far as a copy of them could reach the layer: not beyond ``epoch``.
 
-    :raises UsageError: something cannot be read
+    Raises UsageError: something cannot be read
     """
     hasher = hashlib.sha256()
     top = os.path.realpath(os.fsencode(source))

@@ -110,7 +110,7 @@ JOB: Final[Mapping[str, Rule | None]] = {
 def result_key(job: Job, backend: Callable[[], str]) -> str:
     """The key as 64 hexadecimal digits; ``backend`` is asked where there are flags of its own.
 
-    :raises UsageError: an input cannot be read
+    Raises UsageError: an input cannot be read
     """
     said = {
         "key": KEY_VERSION,

@@ -20,7 +20,7 @@ _REGISTRY = "oci://"
 def cache_mode(wanted: str | None) -> Mode:
     """The mode that was asked for, else the variable's, else ``hermetic``.
 
-    :raises UsageError: there is no such mode
+    Raises UsageError: there is no such mode
     """
     mode = wanted or os.environ.get(MODE_VARIABLE) or "hermetic"
     if mode not in get_args(Mode):
@@ -31,7 +31,7 @@ def cache_mode(wanted: str | None) -> Mode:
 def stores(shared: str | os.PathLike[str] | None) -> list[Store]:
     """The user's own store, and the shared one of the argument or else of the variable.
 
-    :raises UsageError: the reference of a registry makes no sense
+    Raises UsageError: the reference of a registry makes no sense
     """
     reference = os.fspath(shared) if shared else os.environ.get(STORE_VARIABLE, "")
     from runcommit_core.cache.store import own_store

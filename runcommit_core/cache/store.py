@@ -163,7 +163,7 @@ def to_remove(kept: list[Kept], limit: int) -> list[Kept]:
 def own_store() -> DirectoryStore:
     """The results in the user's own cache.
 
-    :raises UsageError: there can be no cache folder, or the variable holds no size
+    Raises UsageError: there can be no cache folder, or the variable holds no size
     """
     return DirectoryStore(cache_dir() / "results", limit=own_limit())
 

@@ -20,8 +20,8 @@ class DamagedEntryError(Exception):
 def open_regular(path: Path) -> BinaryIO:
     """Open a regular file in a folder, neither of which may be a link.
 
-    :raises DamagedEntryError: there is something else in its place
-    :raises OSError: it is not there, or cannot be read
+    Raises DamagedEntryError: there is something else in its place
+    Raises OSError: it is not there, or cannot be read
     """
     try:
         folder = os.open(path.parent, os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)

@@ -88,7 +88,7 @@ def _keep_container(planned: Plan, job: Job, error: RuncommitError) -> None:
     The job's folder goes, and with it what was mounted from there.
     """
     job.containers.pop_all()
-    planned.record.note(kept=True)
+    planned.entry.note(kept=True)
     run = RunOptions(user=job.run.user, workdir=job.run.workdir, network=job.run.network)
     entry = _entry(planned, dataclasses.replace(job, run=run))
     enter = [*entry.before, entry.enter]

@@ -33,7 +33,7 @@ def check(job: Job, first: Layers, again: Callable[[Job], Layers]) -> None:
 
     What the second run leaves is gone at the end.
 
-    :raises ReproducibilityError: the layers differ, or the command failed this time
+    Raises ReproducibilityError: the layers differ, or the command failed this time
     """
     log.info("running the job once more, to compare")
     with contextlib.ExitStack() as cleanup:

@@ -48,10 +48,10 @@ def run_steps(planned: Plan, job: Job, commands: Commands) -> Ran:
     """
     name, steps = planned.choice.settle()
     job = settled(planned, job)
-    if planned.request.outputs.told:
+    if planned.request.outputs.has_reports:
         planned.choice.ask()
     refuse_run(steps, name, job)
-    planned.record.on_base(job.transport.name)
+    planned.entry.on_base(job.transport.name)
     with job.containers, help_on_failure(planned, job):
         return _from_load_to_extract(planned, steps, job, commands)
 

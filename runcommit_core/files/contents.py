@@ -47,7 +47,7 @@ def collect(
     Contents are known by the hash in the index, so bytes that are not what they should be are
     never taken.
 
-    :raises ArchiveError: a layer does not have what its index says
+    Raises ArchiveError: a layer does not have what its index says
     """
     contents = Contents(folder)
     wanted: dict[int, set[Origin]] = {}

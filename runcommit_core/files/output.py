@@ -39,7 +39,7 @@ class Opened:
     def fill(self, job: Job, layers: Layers) -> None:
         """Take the files out of the base and the new layers.
 
-        :raises UsageError: the result has no such path, or something in the way at its place
+        Raises UsageError: the result has no such path, or something in the way at its place
         """
         from runcommit_core.files.contents import collect
         from runcommit_core.files.selection import select

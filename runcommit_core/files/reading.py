@@ -28,7 +28,7 @@ def read_files(job: Job, paths: Iterable[str], layers: Layers | None = None) -> 
     Symlinks are followed inside the image.  Paths at which there is no regular file are left out.
     Each layer that has one of the files is read once, so ask for many at a time.
 
-    :raises ArchiveError: a layer is not what its index says
+    Raises ArchiveError: a layer is not what its index says
     """
     image = result_image(job, layers or Layers())
     found = with_result_tree(image, job, lambda tree: _regular(tree, tuple(paths)))

@@ -44,7 +44,7 @@ def select(tree: BaseTree, paths: Sequence[str]) -> list[Selected]:
 
     A path that leads over symlinks is followed inside the image; links below it stay links.
 
-    :raises UsageError: there is no such path in the result
+    Raises UsageError: there is no such path in the result
     """
     return [
         Selected(root, below, node, _origin(tree, path, node))
@@ -58,7 +58,7 @@ def resolve(tree: BaseTree, asked: str) -> bytes:
 
     ``/`` and ``..`` never lead out of the image's root, as in a container.
 
-    :raises UsageError: there is nothing, a loop, or something that is no directory on the way
+    Raises UsageError: there is nothing, a loop, or something that is no directory on the way
     """
     found = links.resolve(tree, os.fsencode(asked))
     if found.obstacle == "missing":

@@ -47,8 +47,8 @@ _MOST_BYTES = 1 << 20
 _UNREADABLE = b"{}"
 
 
-class Record:
-    """The record of a job: on disk from ``begin`` to the end of the block.
+class LedgerEntry:
+    """One job in the ledger: on disk from ``begin`` to the end of the block.
 
     A record that cannot be written is not worth a job: that is logged, and ``prune`` will know
     nothing of the job.
@@ -244,7 +244,7 @@ def _encoded(facts: Mapping[str, Any]) -> bytes:
 def _decoded(text: bytes, path: Path, *, living: bool) -> Known:
     """What a record says; of one of another form nothing is read, which makes it another machine's.
 
-    :raises ArchiveError: it makes no sense
+    Raises ArchiveError: it makes no sense
     """
     where = str(path)
     found = parse_record(text, where)

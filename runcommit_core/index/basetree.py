@@ -94,7 +94,7 @@ class BaseTree:
     def check_links(self) -> None:
         """Look up every hardlink that leads to a lower layer.
 
-        :raises ArchiveError: there is no such file
+        Raises ArchiveError: there is no such file
         """
         for layer, file in enumerate(self._files):
             for key in file.outside():

@@ -105,7 +105,7 @@ class BlobFeeder:
     def finish(self) -> None:
         """Wait for the consumer.
 
-        :raises ArchiveError: whatever the consumer found wrong with the bytes
+        Raises ArchiveError: whatever the consumer found wrong with the bytes
         """
         self._end(b"")
         error, self._error = self._error, None

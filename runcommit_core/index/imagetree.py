@@ -23,8 +23,8 @@ def with_image_tree(reference: str, use: Callable[[BaseTree, BaseImage], T]) -> 
 
     ``use`` is called once more where the index proves damaged.
 
-    :raises ArchiveError: there is no such image, or it is not what the specification demands
-    :raises UsageError: the reference is none to a file
+    Raises ArchiveError: there is no such image, or it is not what the specification demands
+    Raises UsageError: the reference is none to a file
     """
     image = open_base(reference)
     indexing = Indexing(cache_dir(), image, lambda layer: layer)

@@ -56,7 +56,7 @@ class BaseIndex:
     def add(self, diff_id: DiffId, stream: BinaryIO) -> None:
         """Index a layer from its uncompressed tar; nothing is read if it is indexed already.
 
-        :raises ArchiveError: the tar is not one, or its sha256 is not ``diff_id``; nothing is kept
+        Raises ArchiveError: the tar is not one, or its sha256 is not ``diff_id``; nothing is kept
         """
         if self.has(diff_id):
             return
@@ -89,7 +89,7 @@ class BaseIndex:
     def tree(self, diff_ids: Sequence[DiffId]) -> BaseTree:
         """Open the merged view of indexed layers, lowest first.
 
-        :raises IndexDamagedError: here or at any look-up; its ``diff_id`` must be added anew
+        Raises IndexDamagedError: here or at any look-up; its ``diff_id`` must be added anew
         """
         return BaseTree([(diff_id, self._path(diff_id)) for diff_id in diff_ids])
 

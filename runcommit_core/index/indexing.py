@@ -43,7 +43,7 @@ class Indexing:
 
         What was found right once is not read again, only looked for.
 
-        :raises ArchiveError: a layer is malformed, or does not fit on those below it
+        Raises ArchiveError: a layer is malformed, or does not fit on those below it
         """
         folder, diff_ids = index_folder(self._cache), self._base.diff_ids
         seal = seal_path(folder, diff_ids)

@@ -71,7 +71,7 @@ def key_of(path: bytes) -> bytes:
 class LayerFile:
     """The index of one layer, open for reading.
 
-    :raises IndexDamagedError: from any method, once the file has been removed
+    Raises IndexDamagedError: from any method, once the file has been removed
     """
 
     def __init__(self, path: Path, diff_id: DiffId) -> None:

@@ -100,7 +100,7 @@ class LayerRows:
     def write(self, diff_id: DiffId) -> None:
         """Write the index proper: sorted, complete with implied directories.
 
-        :raises ArchiveError: something lies below what is no directory, and no engine agrees where
+        Raises ArchiveError: something lies below what is no directory, and no engine agrees where
         """
         while True:
             try:

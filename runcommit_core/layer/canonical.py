@@ -85,8 +85,8 @@ def canonicalise(
 ) -> LayerReport:
     """Write the canonical layer of the raw layers, applied in order to the base ``tree``.
 
-    :raises ArchiveError: the raw layers contradict themselves or the base
-    :raises IndexDamagedError: a base layer must be indexed anew
+    Raises ArchiveError: the raw layers contradict themselves or the base
+    Raises IndexDamagedError: a base layer must be indexed anew
     """
     result = Result(tree)
     for changes in raw_layers:

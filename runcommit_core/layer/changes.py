@@ -81,7 +81,7 @@ class TarChanges:
 
     ``markers`` are the entries that deletions were told by.
 
-    :raises ArchiveError: the tar is malformed, or names a whiteout of nothing
+    Raises ArchiveError: the tar is malformed, or names a whiteout of nothing
     """
 
     def __init__(self, open_tar: Callable[[], BinaryIO], *, name: str) -> None:

@@ -26,7 +26,7 @@ def validate_layer(tree: BaseTree, reference: str, *, epoch: int) -> DiffId:
     A file that equals the base's is needless, unless its time is ``epoch``: it may have been later
     and was clamped to what the base happens to have.
 
-    :raises ArchiveError: lists the first violation of the form and all against the base
+    Raises ArchiveError: lists the first violation of the form and all against the base
     """
     violations = []
     try:

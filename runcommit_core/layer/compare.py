@@ -79,7 +79,7 @@ class Comparison:
 def compare_layers(first: str, second: str) -> Comparison:
     """Compare two layers, named as for ``open_layer_tar``; of a path twice there the last counts.
 
-    :raises ArchiveError: one is not there, or no tar
+    Raises ArchiveError: one is not there, or no tar
     """
     one, other = read_contents(first), read_contents(second)
     if one.diff_id == other.diff_id:

@@ -47,7 +47,7 @@ def open_layer_tar(reference: str) -> BinaryIO:
     A path of a file is a layer, compressed or not; a directory, or whatever has a prefix
     (``oci:``, ``oci-archive:``, ``docker-archive:``), is an image.
 
-    :raises ArchiveError: there is no such file or image, or it has no layer
+    Raises ArchiveError: there is no such file or image, or it has no layer
     """
     where = parse_reference(reference)
     if where.kind is None and where.path.is_file():
@@ -59,7 +59,7 @@ def open_layer_tar(reference: str) -> BinaryIO:
 def read_contents(reference: str) -> Contents:
     """Read a whole layer, named as for :func:`open_layer_tar`.
 
-    :raises ArchiveError: it is not there, or no tar
+    Raises ArchiveError: it is not there, or no tar
     """
     items = []
     with open_layer_tar(reference) as stream:

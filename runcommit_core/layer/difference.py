@@ -48,7 +48,7 @@ def difference(
     ``written_time`` is the time that a layer would give to a file of some observed time: one that
     would be written just as the base has it is no change.
 
-    :raises ArchiveError: a path below a non-directory
+    Raises ArchiveError: a path below a non-directory
     """
     changed = _changed(result, written_time, user_xattrs=user_xattrs)
     deleted = _Deleted(result, stays).collect()

@@ -35,7 +35,7 @@ class Exclusion:
     def test(self, is_directory: Callable[[bytes], bool]) -> Callable[[bytes], bool]:
         """Compile to a test of paths; what is below an excluded directory is not looked at.
 
-        :raises UsageError: a pattern without a meaning
+        Raises UsageError: a pattern without a meaning
         """
         chosen = matcher(self.patterns)
         if not self.not_directories:
@@ -47,7 +47,7 @@ class Exclusion:
 def exclusion(patterns: Sequence[str] = (), profiles: Sequence[Profile] = ()) -> Exclusion:
     """Put patterns and profiles together.
 
-    :raises UsageError: a pattern without a meaning
+    Raises UsageError: a pattern without a meaning
     """
     matcher(patterns)
     removals = [removal for profile in profiles for removal in profile.removes]

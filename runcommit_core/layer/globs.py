@@ -37,7 +37,7 @@ _NEGATIONS = ("!", "^")
 def matcher(patterns: Iterable[str]) -> Callable[[bytes], bool]:
     """Compile patterns to one test of normalised paths; the root, ``b""``, is never chosen.
 
-    :raises UsageError: a pattern without a meaning
+    Raises UsageError: a pattern without a meaning
     """
     expressions = [_expression(pattern) for pattern in patterns]
     if not expressions:

@@ -43,7 +43,7 @@ class _Branch:
 def list_changes(contents: Contents, tree: BaseTree | None) -> list[Listed]:
     """Tell what each entry does, the largest first, then by path.
 
-    :raises ArchiveError: a whiteout of nothing
+    Raises ArchiveError: a whiteout of nothing
     """
     items = {item.entry.path: item for item in contents.items}
     found = []

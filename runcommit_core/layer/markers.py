@@ -44,7 +44,7 @@ def check_name(path: bytes) -> None:
 def check_markers(layers: Sequence[TarChanges], tree: BaseTree) -> None:
     """Refuse raw layers with whiteouts that no engine has written.
 
-    :raises ArchiveError: the first of them, by its path
+    Raises ArchiveError: the first of them, by its path
     """
     known: set[bytes] = set()
     for changes in layers:

@@ -50,7 +50,7 @@ def profiles() -> tuple[Profile, ...]:
 def find_profiles(names: Iterable[str]) -> tuple[Profile, ...]:
     """Find profiles by name or alias; each name may be several with commas between.
 
-    :raises UsageError: no profile has this name
+    Raises UsageError: no profile has this name
     """
     known = {name: each for each in profiles() for name in (each.name, *each.aliases)}
     found = {}

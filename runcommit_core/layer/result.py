@@ -47,7 +47,7 @@ class Result:
     def apply(self, changes: Changes, epoch: int) -> None:
         """Lay the next raw layer over F; ``epoch`` is the time of directories it implies.
 
-        :raises ArchiveError: a path below a non-directory, a hardlink without a target
+        Raises ArchiveError: a path below a non-directory, a hardlink without a target
         """
         if self.present:
             self._hide(changes)

@@ -36,7 +36,7 @@ class RootChanges:
 
     A group of hardlinks is an entry under each of its names if one of them is unlike the base.
 
-    :raises ArchiveError: a file whose name says that it is a whiteout, or that is one on overlays
+    Raises ArchiveError: a file whose name says that it is a whiteout, or that is one on overlays
     """
 
     def __init__(self, root: Path, tree: BaseTree) -> None:

@@ -19,7 +19,7 @@ def validate_form(stream: BinaryIO, *, name: str = "layer") -> None:
 
     What only the base could tell (times, needless entries) is not checked.
 
-    :raises ArchiveError: the first violation, with the byte offset
+    Raises ArchiveError: the first violation, with the byte offset
     """
     recorded = _Recorded(stream)
     form = _Form()

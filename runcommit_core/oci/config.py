@@ -69,7 +69,7 @@ class ImageConfig:
 def image_config(config: bytes, where: str = "the base's config") -> ImageConfig:
     """What a config says; one that was read before is not parsed once more.
 
-    :raises ArchiveError: it contradicts the specification
+    Raises ArchiveError: it contradicts the specification
     """
     try:
         return _known(config)

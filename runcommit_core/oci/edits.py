@@ -59,7 +59,7 @@ class ConfigEdits:
     author: str | None = None
     comment: str | None = None
 
-    def told(self) -> JsonObject:
+    def as_json(self) -> JsonObject:
         """What was asked for, as JSON; what was not is left out."""
         nothing = ConfigEdits()
         names = [each.name for each in fields(self)]
@@ -78,16 +78,16 @@ def edited_config(config: bytes, edits: ConfigEdits, *, created: int, inherited:
     where = "the image's config"
     document = checked_config(config, where)
     settings = object_at(document, "config", where)
-    told = _apply(settings, edits, where)
+    instructions = _apply(settings, edits, where)
     if edits.author is not None:
         document["author"] = edits.author
-    if told:
+    if instructions:
         document["config"] = settings
     layers = list_at(object_at(document, "rootfs", where), "diff_ids", where)
     history = list_at(document, "history", where)
     if history or not layers:
         item: JsonObject = {"created": rfc3339(created), "empty_layer": True}
-        own = [*history[inherited:], *(item | {"created_by": text} for text in told)]
+        own = [*history[inherited:], *(item | {"created_by": text} for text in instructions)]
         comment = DEFAULT_COMMENT if edits.comment is None else edits.comment
         document["history"] = [*history[:inherited], *(_commented(each, comment) for each in own)]
     return canonical_json(document)
@@ -100,29 +100,31 @@ def _commented(item: JsonObject, comment: str) -> JsonObject:
 
 def _apply(settings: JsonObject, edits: ConfigEdits, where: str) -> list[str]:
     """Edit the settings in place; the instructions that would have done it."""
-    told: list[str] = []
+    instructions: list[str] = []
     for key, value in edits.env.items():
-        told.append(f"ENV {key}={_set_variable(settings, key, value, where)}")
+        instructions.append(f"ENV {key}={_set_variable(settings, key, value, where)}")
     if edits.labels:
         settings["Labels"] = object_at(settings, "Labels", where) | dict(edits.labels)
-        told += [f"LABEL {key}={value}" for key, value in edits.labels.items()]
+        instructions += [f"LABEL {key}={value}" for key, value in edits.labels.items()]
     if edits.user is not None:
         _set(settings, "User", edits.user)
-        told.append(f"USER {edits.user}".rstrip())
+        instructions.append(f"USER {edits.user}".rstrip())
     if edits.workdir is not None:
         _set(settings, "WorkingDir", _joined(settings.get("WorkingDir"), edits.workdir))
-        told.append(f"WORKDIR {settings.get('WorkingDir', '/')}")
+        instructions.append(f"WORKDIR {settings.get('WorkingDir', '/')}")
     if edits.ports:
         ports = object_at(settings, "ExposedPorts", where)
         settings["ExposedPorts"] = ports | {port: ports.get(port, {}) for port in edits.ports}
-        told.append(f"EXPOSE {' '.join(edits.ports)}")
+        instructions.append(f"EXPOSE {' '.join(edits.ports)}")
     if edits.entrypoint is not None:
-        told.append(f"ENTRYPOINT {_set_words(settings, 'Entrypoint', edits.entrypoint, where)}")
+        instructions.append(
+            f"ENTRYPOINT {_set_words(settings, 'Entrypoint', edits.entrypoint, where)}"
+        )
         if edits.cmd is None:  # what the base would give to its own entrypoint
             settings.pop("Cmd", None)
     if edits.cmd is not None:
-        told.append(f"CMD {_set_words(settings, 'Cmd', edits.cmd, where)}")
-    return told
+        instructions.append(f"CMD {_set_words(settings, 'Cmd', edits.cmd, where)}")
+    return instructions
 
 
 def _set(settings: JsonObject, key: str, value: object) -> None:

@@ -31,7 +31,7 @@ def request_of(job: Job, request: Request) -> dict[str, Any]:
             "clean": list(request.layer.clean),
         },
         "compression": str(request.outputs.compression),
-        "config": request.edits.told(),
+        "config": request.edits.as_json(),
     }
 
 
@@ -51,16 +51,16 @@ def _run(run: RunOptions, epoch: int) -> dict[str, Any]:
 
 
 def _mount(mount: Mount, epoch: int) -> dict[str, Any]:
-    told: dict[str, Any] = {
+    shown: dict[str, Any] = {
         "kind": mount.kind,
         "target": mount.target,
         "read_only": mount.read_only,
     }
     if mount.name:
-        told["name"] = mount.name
+        shown["name"] = mount.name
     if mount.kind == "input":
-        told["digest"] = _input_digest(mount.source, epoch)
-    return told
+        shown["digest"] = _input_digest(mount.source, epoch)
+    return shown
 
 
 def _input_digest(source: str, epoch: int) -> dict[str, str]:

@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from runcommit_core.errors import UsageError
-from runcommit_core.housekeeping.ledger import Record
+from runcommit_core.housekeeping.ledger import LedgerEntry
 from runcommit_core.interface.progress import JobStarted
 from runcommit_core.oci.base import is_engine_reference, open_base
 from runcommit_core.oci.mediatypes import DOCKER_MANIFEST
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 class Plan:
     """One job, what it was made of, and where its results go.
 
-    ``record`` is the job's entry in the ledger, ``started`` is in seconds since 1970.  Whatever the
+    ``entry`` is the job's in the ledger, ``started`` is in seconds since 1970.  Whatever the
     plan opened is closed with the stack that it was given.  ``asked`` is for the report.
     """
 
@@ -61,7 +61,7 @@ class Plan:
     job: Job
     choice: Choice
     watch: Stopwatch
-    record: Record
+    entry: LedgerEntry
     targets: Targets
     files: Opened | None
     started: int
@@ -88,7 +88,7 @@ def plan(
     watch = Stopwatch(choice.name, asked.progress)
     _refuse_lacks(choice, request, refusing)
     _refuse_shell_without_terminal(request)
-    entry = cleanup.enter_context(Record())
+    entry = cleanup.enter_context(LedgerEntry())
     staged = cleanup.enter_context(staging())
     targets = open_targets(staged, request.outputs)
     _refuse_idle_edits(request)
@@ -113,7 +113,7 @@ def plan(
         job=job,
         choice=choice,
         watch=watch,
-        record=entry,
+        entry=entry,
         targets=targets,
         files=files,
         started=started,
@@ -125,8 +125,8 @@ def settled(planned: Plan, job: Job) -> Job:
     if planned.choice.name == job.backend:
         return job
     name, steps = planned.choice.settle()
-    planned.record.note(backend=name)
-    place = place_of(steps, job.engine, planned.record)
+    planned.entry.note(backend=name)
+    place = place_of(steps, job.engine, planned.entry)
     engine = place.engine if place else job.engine
     return job_beside(job, job.base, backend=name, place=place, engine=engine)
 
@@ -154,7 +154,7 @@ def _refuse_shell_without_terminal(request: Request) -> None:
 
 
 def _refuse_idle_edits(request: Request) -> None:
-    if request.edits.told() and not (request.outputs.images or request.outputs.load):
+    if request.edits.as_json() and not (request.outputs.images or request.outputs.load):
         raise UsageError(
             "the config of the image is to be edited, but no image is asked for",
             tip="add --image PATH or --load NAME",

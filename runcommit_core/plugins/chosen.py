@@ -24,8 +24,8 @@ def chosen_plugins(asked: Iterable[object] = ()) -> tuple[Plugin, ...]:
 
     A name behind ``no:`` is left out, unless it is asked for later.  One object takes part once.
 
-    :raises UsageError: no plugin has this name, two have, or it cannot be imported
-    :raises BackendContractError: a plugin has a wrong hook, or none
+    Raises UsageError: no plugin has this name, two have, or it cannot be imported
+    Raises BackendContractError: a plugin has a wrong hook, or none
     """
     asked = tuple(asked)
     installed = installed_points()

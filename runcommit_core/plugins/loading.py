@@ -68,8 +68,8 @@ def distribution_of(point: EntryPoint) -> str:
 def load_module(name: str, distribution: str, target: str) -> Plugin:
     """The plugin at ``target``, which is ``module[:object]``.
 
-    :raises UsageError: it cannot be imported
-    :raises BackendContractError: it has a wrong hook, or none
+    Raises UsageError: it cannot be imported
+    Raises BackendContractError: it has a wrong hook, or none
     """
     try:
         found = imported(target)
@@ -91,7 +91,7 @@ def load_module(name: str, distribution: str, target: str) -> Plugin:
 def plugin_of(name: str, distribution: str, found: object) -> Plugin:
     """The plugin that an object is.
 
-    :raises BackendContractError: it has a wrong hook
+    Raises BackendContractError: it has a wrong hook
     """
     try:
         manager = manager_of([found])

@@ -34,28 +34,28 @@ def write_provenance(path: Path, result: Result) -> None:
 
 def statement(result: Result) -> dict[str, Any]:
     """What was made (images and layers by digest), from what, by what and when."""
-    told = metadata(result)
+    report = metadata(result)
     return {
         "_type": STATEMENT_TYPE,
-        "subject": _subjects(told),
+        "subject": _subjects(report),
         "predicateType": PREDICATE_TYPE,
         "predicate": {
             "buildDefinition": {
                 "buildType": BUILD_TYPE,
                 "externalParameters": {
-                    "base": told["base"]["reference"],
-                    **told["request"],
-                    "source_date_epoch": told["source_date_epoch"],
+                    "base": report["base"]["reference"],
+                    **report["request"],
+                    "source_date_epoch": report["source_date_epoch"],
                 },
-                "internalParameters": {"form": FORM, "transport": told["transport"]},
-                "resolvedDependencies": _dependencies(told),
+                "internalParameters": {"form": FORM, "transport": report["transport"]},
+                "resolvedDependencies": _dependencies(report),
             },
             "runDetails": {
                 "builder": {
                     "id": BUILDER,
                     "version": {
-                        "runcommit": told["runcommit"]["version"],
-                        told["engine"]["name"]: told["engine"]["version"],
+                        "runcommit": report["runcommit"]["version"],
+                        report["engine"]["name"]: report["engine"]["version"],
                     },
                 },
                 "metadata": {
@@ -68,11 +68,11 @@ def statement(result: Result) -> dict[str, Any]:
     }
 
 
-def _subjects(told: dict[str, Any]) -> list[dict[str, Any]]:
+def _subjects(report: dict[str, Any]) -> list[dict[str, Any]]:
     """Images by the digest of their manifest, where they have the result's; layers by theirs."""
-    images = [(image["path"], image) for image in told["images"]]
-    if told["loaded"]:
-        images.append((told["loaded"]["name"], told["loaded"]))
+    images = [(image["path"], image) for image in report["images"]]
+    if report["loaded"]:
+        images.append((report["loaded"]["name"], report["loaded"]))
     subjects = [
         {"name": name, "digest": _digest(image["manifest_digest"] or image["config_digest"])}
         for name, image in images
@@ -84,12 +84,12 @@ def _subjects(told: dict[str, Any]) -> list[dict[str, Any]]:
             "mediaType": layer["media_type"],
             "annotations": {"diff_id": layer["diff_id"]},
         }
-        for number, layer in enumerate(told["layers"], start=1)
+        for number, layer in enumerate(report["layers"], start=1)
     ]
 
 
-def _dependencies(told: dict[str, Any]) -> list[dict[str, Any]]:
-    base = told["base"]
+def _dependencies(report: dict[str, Any]) -> list[dict[str, Any]]:
+    base = report["base"]
     found = [
         {
             "name": base["reference"],
@@ -97,7 +97,7 @@ def _dependencies(told: dict[str, Any]) -> list[dict[str, Any]]:
             "annotations": {"config_digest": base["config_digest"]},
         }
     ]
-    mounts = told["request"]["run"]["mounts"]
+    mounts = report["request"]["run"]["mounts"]
     return found + [
         {"name": mount["target"], "digest": mount["digest"]}
         for mount in mounts

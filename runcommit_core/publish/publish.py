@@ -57,7 +57,7 @@ def publish(planned: Plan, made: Made) -> Result:
 def _edited(planned: Plan, config: bytes) -> bytes:
     """The config of base and layers with the edits that were asked for."""
     edits = planned.request.edits
-    if not edits.told():
+    if not edits.as_json():
         return config
     from runcommit_core.oci.config import config_history
     from runcommit_core.oci.edits import edited_config

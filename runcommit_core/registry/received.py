@@ -76,7 +76,7 @@ class Received:
     def start(self, folder: Path, progress: Progress = ignore) -> Upload:
         """Begin an upload, in the place of the oldest where there are many.
 
-        :raises TooMuchError: all are being written to, or there are more blobs than an image has
+        Raises TooMuchError: all are being written to, or there are more blobs than an image has
         """
         name = f"blob-{secrets.token_hex(8)}"
         upload = Upload(folder / name, Meter(progress, "from engine", name))
@@ -118,7 +118,7 @@ class Received:
     def keep_manifest(self, name: str, body: bytes) -> Digest:
         """Keep a manifest under a tag and its digest.
 
-        :raises TooMuchError: that would be more than all of an image
+        Raises TooMuchError: that would be more than all of an image
         """
         digest = digest_of_bytes(body)
         with self._lock:

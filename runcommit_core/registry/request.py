@@ -113,7 +113,7 @@ def read_request(stream: Incoming, invite: Callable[[], None]) -> Request | None
 
     ``invite`` is called before a body is read that the client keeps back until it is told to go on.
 
-    :raises BadRequestError: there is none that can be read in one way only
+    Raises BadRequestError: there is none that can be read in one way only
     """
     lines = _head_lines(stream)
     if not lines:

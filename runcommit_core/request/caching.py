@@ -37,7 +37,7 @@ def caching_of(
     Plugins may change any step, unless they only check or say that they observe, and a job that is
     run twice is to be run: neither uses the cache.
 
-    :raises UsageError: there is no such mode
+    Raises UsageError: there is no such mode
     """
     wanted = cache_mode(mode)
     usable = wanted == "always" or (wanted == "hermetic" and network == "none")

@@ -51,7 +51,7 @@ def extraction(
 ) -> Extraction:
     """Check what was asked for.
 
-    :raises UsageError: no path, a relative one, two of one name, none or several of the places
+    Raises UsageError: no path, a relative one, two of one name, none or several of the places
     """
     asked = (paths,) if isinstance(paths, str) else tuple(paths)
     if not asked:

@@ -24,7 +24,7 @@ def layer_options(
 ) -> LayerOptions:
     """Check the options; the epoch is not known before the base is.
 
-    :raises UsageError: a pattern or ``mtime`` without a meaning, an unknown profile
+    Raises UsageError: a pattern or ``mtime`` without a meaning, an unknown profile
     """
     if mtime not in ("clamp", "set"):
         raise UsageError(f"mtime is 'clamp' or 'set', not {mtime!r}")

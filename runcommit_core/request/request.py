@@ -74,7 +74,7 @@ class Outputs:
     extraction: Extraction | None
 
     @property
-    def told(self) -> bool:
+    def has_reports(self) -> bool:
         """Whether a report is to be written, which takes the engine's description."""
         return bool(self.metadata or self.provenance)
 
@@ -121,7 +121,7 @@ def requested(
 ) -> Request:
     """Read the keywords of ``run_commit``; nothing is made, and no engine is asked.
 
-    :raises UsageError: what makes no sense, or names what is not there
+    Raises UsageError: what makes no sense, or names what is not there
     """
     if unknown := keywords.keys() - Keywords.__annotations__.keys():
         raise TypeError(f"there is no keyword {', '.join(sorted(unknown))}")

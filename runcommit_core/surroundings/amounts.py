@@ -19,7 +19,7 @@ _LEAST_MEMORY = 6 << 20
 def parse_size(text: str) -> int:
     """``512m`` as a number of bytes; units are b, k, m, g and t, powers of 1024 as docker's.
 
-    :raises ValueError: it is no size
+    Raises ValueError: it is no size
     """
     found = _SIZE.fullmatch(text)
     if not found:

@@ -227,7 +227,7 @@ def normalise_path(path: bytes) -> bytes:
 
     A path that begins with ``/`` counts from the root like all others.
 
-    :raises ValueError: ``path`` leads out of the root, is too long or has a too long component
+    Raises ValueError: ``path`` leads out of the root, is too long or has a too long component
     """
     is_absolute = path[:1] == b"/"
     if path[-1:] == b"/" or is_absolute:

@@ -68,7 +68,7 @@ def attributes_of(entry: TarEntry, xattrs: Mapping[bytes, bytes]) -> Attributes:
 def header(path: bytes, attributes: Attributes) -> bytes:
     """Build the header blocks of an entry, among them the ``x`` header if it needs one.
 
-    :raises ArchiveError: a device number that no header can hold
+    Raises ArchiveError: a device number that no header can hold
     """
     kind, mode, uid, gid, mtime, link, size, major, minor, xattrs = attributes
     name = path + b"/" if kind is _DIRECTORY else path

@@ -61,7 +61,7 @@ class TarReader:
     A tar that ends without its two zero blocks, or without the padding of its last entry, is
     accepted, and whatever follows the two zero blocks is ignored, as Go does.
 
-    :raises ArchiveError: at the first violation, with ``name`` and the header's byte offset
+    Raises ArchiveError: at the first violation, with ``name`` and the header's byte offset
     """
 
     def __init__(self, stream: BinaryIO, *, name: str) -> None:

@@ -39,7 +39,7 @@ def read_sparse(
 
     ``take`` reads the next block of the content, where a map of version 1.0 is.
 
-    :raises MalformedError: a map that contradicts itself or the sizes
+    Raises MalformedError: a map that contradicts itself or the sizes
     """
     version = _version(records)
     if not version:

@@ -28,7 +28,7 @@ def split_marker(path: bytes) -> tuple[Marker, bytes]:
 
     ``METADATA`` are other names of AUFS, which readers skip, with all below them.
 
-    :raises ValueError: a whiteout without a name, of ``.`` or ``..``, or with something below it
+    Raises ValueError: a whiteout without a name, of ``.`` or ``..``, or with something below it
     """
     components = path.split(b"/")
     if any(component.startswith(_METADATA_PREFIX) for component in components[:-1]):

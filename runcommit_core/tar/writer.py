@@ -34,7 +34,7 @@ class LayerWriter:
     def add(self, path: bytes, attributes: Attributes, content: Iterable[bytes] = ()) -> None:
         """Write an entry.
 
-        :raises ArchiveError: ``content`` is not as long as the attributes say
+        Raises ArchiveError: ``content`` is not as long as the attributes say
         """
         self.entries += 1
         self._put(header(path, attributes))
