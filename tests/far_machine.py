@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from tests.host_engines import container_store, stop
 from tests.host_session import PATH, Names, call
+from tests.sshkeys import make_key, server_settings, write_client
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,28 +30,6 @@ DISK = "/mnt"
 
 DOCKER_PORT, SSH_PORT = 2375, 22
 PODMAN_SOCKET = "/run/podman/podman.sock"
-_SSHD = f"""\
-HostKey {DISK}/ssh/host
-AuthorizedKeysFile {DISK}/ssh/identity.pub
-PidFile none
-StrictModes no
-UsePAM no
-PasswordAuthentication no
-KbdInteractiveAuthentication no
-PermitRootLogin prohibit-password
-AllowUsers root
-MaxStartups 100
-"""
-_CLIENT = """\
-IdentityFile {folder}/identity
-IdentitiesOnly yes
-UserKnownHostsFile {folder}/known_hosts
-GlobalKnownHostsFile /dev/null
-ControlMaster auto
-ControlPath {folder}/%C
-ControlPersist 5
-"""
-"""One connection for the many calls of docker's client, as our documentation advises."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,8 +175,8 @@ def _dockerd(names: Names) -> tuple[str, ...]:
 
 
 def _sshd(disk: Path, address: str) -> tuple[str, ...]:
-    listen = f"ListenAddress {address}\nPort {SSH_PORT}\n"
-    (disk / "ssh/config").write_text(listen + _SSHD)
+    lines = (f"ListenAddress {address}", f"Port {SSH_PORT}", "AllowUsers root", "MaxStartups 100")
+    (disk / "ssh/config").write_text(server_settings(f"{DISK}/ssh", *lines))
     return ("/usr/sbin/sshd", "-D", "-e", "-f", f"{DISK}/ssh/config")
 
 
@@ -249,15 +228,11 @@ def _listens(address: str, port: int) -> Callable[[], bool]:
 
 def _make_keys(disk: Path, keys: Path, address: str) -> None:
     (disk / "ssh").mkdir()
-    (keys / "bin").mkdir(parents=True)
+    keys.mkdir()
     (disk / "daemon.json").write_text("{}")
-    for path in (disk / "ssh/host", keys / "identity"):
-        call("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", path)
+    make_key(disk / "ssh/host")
+    make_key(keys / "identity")
     (disk / "ssh/identity.pub").write_bytes((keys / "identity.pub").read_bytes())
-    public = " ".join((disk / "ssh/host.pub").read_text().split()[:2])
-    (keys / "known_hosts").write_text(f"{address} {public}\n")
-    (keys / "config").write_text(_CLIENT.format(folder=keys))
-    # ssh looks for settings where the user's home is by passwd, whatever HOME says
-    ssh = keys / "bin/ssh"
-    ssh.write_text(f'#!/bin/sh\nexec /usr/bin/ssh -F {keys}/config "$@"\n')
-    ssh.chmod(0o755)
+    # one connection for the many calls of docker's client, as our documentation advises
+    shared = ("ControlMaster auto", f"ControlPath {keys}/%C", "ControlPersist 5")
+    write_client(keys, address, disk / "ssh/host.pub", *shared)

@@ -1,16 +1,10 @@
-"""A secure shell server on 127.0.0.1 with keys of its own, for engines that are reached by ssh.
-
-Clients find its keys by a settings file, which a command ``ssh`` of the tests' own names: ssh looks
-for the user's settings where the user's home is by passwd, whatever HOME says.
-"""
+"""A secure shell server on 127.0.0.1 with keys of its own, for engines that are reached by ssh."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import pwd
-import shlex
-import shutil
 import socket
 import subprocess
 import time
@@ -18,27 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.sshkeys import make_key, server_settings, write_client
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-_SERVER = """\
-ListenAddress 127.0.0.1
-Port {port}
-HostKey {folder}/host
-AuthorizedKeysFile {folder}/identity.pub
-PidFile none
-StrictModes no
-UsePAM no
-PasswordAuthentication no
-KbdInteractiveAuthentication no
-PermitRootLogin prohibit-password
-"""
-_CLIENT = """\
-IdentityFile {folder}/identity
-IdentitiesOnly yes
-UserKnownHostsFile {folder}/known_hosts
-GlobalKnownHostsFile /dev/null
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,15 +51,11 @@ def sshd(folder: Path, user: str, *settings: str) -> Iterator[Sshd]:
     """
     folder.mkdir(mode=0o755)
     port = free_port()
-    for name in ("host", "identity"):
-        keygen = ("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name)
-        subprocess.run(keygen, check=True, stdin=subprocess.DEVNULL)
-    public = (folder / "host.pub").read_text().split()[:2]
-    (folder / "known_hosts").write_text(f"[127.0.0.1]:{port} {' '.join(public)}\n")
-    lines = _SERVER.format(port=port, folder=folder) + "".join(f"{line}\n" for line in settings)
-    (folder / "sshd_config").write_text(lines)
-    (folder / "config").write_text(_CLIENT.format(folder=folder))
-    _write_ssh(folder)
+    make_key(folder / "host")
+    make_key(folder / "identity")
+    listen = ("ListenAddress 127.0.0.1", f"Port {port}")
+    (folder / "sshd_config").write_text(server_settings(folder, *listen, *settings))
+    write_client(folder, f"[127.0.0.1]:{port}", folder / "host.pub")
     account = pwd.getpwnam(user)
     for path in (folder, *folder.rglob("*")):
         os.chown(path, account.pw_uid, account.pw_gid)
@@ -95,14 +68,6 @@ def sshd(folder: Path, user: str, *settings: str) -> Iterator[Sshd]:
             config=folder / "config",
             programs=folder / "bin",
         )
-
-
-def _write_ssh(folder: Path) -> None:
-    real = shutil.which("ssh") or "ssh"
-    command = folder / "bin/ssh"
-    command.parent.mkdir()
-    command.write_text(f'#!/bin/sh\nexec {shlex.join([real, "-F", f"{folder}/config"])} "$@"\n')
-    command.chmod(0o755)
 
 
 @contextlib.contextmanager
