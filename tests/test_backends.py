@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from runcommit_core.testing import BackendContract, Bench
 from tests.options_table import record
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.hosts import Host
@@ -58,6 +60,14 @@ def run_on(host: Host, name: str) -> str:
         return host.run("buildah", "run", "--network=host", container, "--", *words).stdout
     finally:
         host.run("buildah", "rm", container)
+
+
+@contextlib.contextmanager
+def bench_without_copies(host: Host, folder: Path) -> Iterator[Bench]:
+    """A bench in a new folder of the host's user; the copies of its bases go at the end."""
+    host.run("mkdir", folder / "here")
+    yield host_bench(host, folder / "here")
+    host.runcommit("prune", "--bases", check=False)
 
 
 def host_bench(host: Host, folder: Path) -> Bench:

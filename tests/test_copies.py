@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from runcommit_core.testing import bases
-from tests.test_backends import host_bench
+from tests.test_backends import bench_without_copies
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,9 +22,8 @@ LOOKS = {"docker": "docker image inspect", "podman": "podman image inspect"}
 
 @pytest.fixture
 def bench(host: Host, shared_tmp: Path) -> Iterator[Bench]:
-    host.run("mkdir", shared_tmp / "here")
-    yield host_bench(host, shared_tmp / "here")
-    host.runcommit("prune", "--bases", check=False)
+    with bench_without_copies(host, shared_tmp) as found:
+        yield found
 
 
 @pytest.fixture
