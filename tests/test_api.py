@@ -17,6 +17,7 @@ from runcommit_core import (
     EngineInfo,
     EngineOptions,
     Image,
+    RawLayer,
     Result,
     SavedImage,
     UsageError,
@@ -386,3 +387,34 @@ def test_the_report_asks_the_engine_once(base: str):
     assert not asked
     assert metadata(result)["engine"]["version"] == "1.2"
     assert len(asked) == 1
+
+
+# --- bases that only the engine has
+
+
+@pytest.mark.parametrize("damage", [b"", b"\xff\n{}", b"\xff\xfe", ONE.config])
+def test_a_damaged_note_of_an_engine_s_image_is_made_anew(tmp_path: Path, damage: bytes):
+    tar = tmp_path / "layer.tar"
+    tar.write_bytes(ONE.layers[0])
+    read: list[str] = []
+
+    @hookimpl
+    def resolve(reference: str) -> Image:
+        return Image(reference, "sha256:0a")
+
+    @hookimpl
+    def save(job: Job) -> SavedImage:
+        if job.base.diff_ids:
+            return canned.save(job=job)
+        read.append(job.id)
+        raw = RawLayer(ONE.diff_ids[0], lambda: tar.open("rb"))
+        return SavedImage(ONE.config, ONE.diff_ids, (raw,))
+
+    backend = canned.backend(resolve=resolve, save=save)
+    expected = job("engine:x", backend=backend).layers[0].diff_id
+    (note,) = (tmp_path / "cache/engine-configs").iterdir()
+    note.write_bytes(damage)
+    before = len(read)
+    for _ in range(2):
+        assert job("engine:x", backend=backend).layers[0].diff_id == expected
+        assert len(read) == before + 1

@@ -246,9 +246,8 @@ def _stale_files() -> Iterator[Leftover]:
     cache = cache_dir()
     horizon = time.time() - STALE_SECONDS
     folders = ("", "bases/", "engine-configs/", "index/*/", "jobs/")
-    unfinished = [f"{folder}*{UNFINISHED}*" for folder in folders]
-    for pattern in (*unfinished, "engine-configs/*.[0-9]*"):
-        for path in sorted(cache.glob(pattern)):
+    for folder in folders:
+        for path in sorted(cache.glob(f"{folder}*{UNFINISHED}*")):
             with contextlib.suppress(FileNotFoundError):
                 if path.stat().st_mtime < horizon:
                     yield _file("file", path)

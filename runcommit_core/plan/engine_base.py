@@ -19,6 +19,7 @@ from runcommit_core.oci.config import config_diff_ids
 from runcommit_core.oci.model import BaseImage, BaseLayer, FileRegion
 from runcommit_core.oci.regions import digest_of_bytes
 from runcommit_core.plan.making import OpenBase
+from runcommit_core.staging import replacing
 from runcommit_core.steps.stacking import plain_layer
 
 if TYPE_CHECKING:
@@ -51,8 +52,10 @@ def open_engine_base(steps: Pipeline, job: Job, reference: str, watch: Stopwatch
                 return dataclasses.replace(layer, size=size, region=FileRegion(path, 0, size))
         raise ArchiveError(f"the engine's image {reference} came without its layer {layer.diff_id}")
 
-    config = _cached_config(image) or saved().config
-    _remember(image, config)
+    config = _cached_config(image)
+    if config is None:
+        config = saved().config
+        _remember(image, config)
     return OpenBase(image=base_of_config(reference, config), locate=locate)
 
 
@@ -82,14 +85,13 @@ def _cached_config(image: Image) -> bytes | None:
         digest, _, config = _config_path(image).read_bytes().partition(b"\n")
     except OSError:
         return None
-    return config if digest.decode() == digest_of_bytes(config) else None
+    return config if digest == digest_of_bytes(config).encode() else None
 
 
 def _remember(image: Image, config: bytes) -> None:
     path = _config_path(image)
-    if not image.id or path.exists():
+    if not image.id:
         return
     path.parent.mkdir(mode=0o700, exist_ok=True)
-    beside = path.with_suffix(f".{os.getpid()}")
-    beside.write_bytes(digest_of_bytes(config).encode() + b"\n" + config)
-    beside.replace(path)
+    with replacing(path) as beside:
+        beside.write_bytes(digest_of_bytes(config).encode() + b"\n" + config)
