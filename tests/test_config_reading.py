@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-MOST = 2
+MOST = 1
 
 
 @pytest.fixture(autouse=True)

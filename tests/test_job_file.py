@@ -60,9 +60,11 @@ def refused(folder: Path, job: object) -> str:
         ({"base": "b", "console": "c"}, "unknown key 'console'"),
         ({"base": "b", "to": "c"}, "the key 'to' goes with 'paths'"),
         ({"base": "b", "docker_run_flags": ["--user"]}, "--user lacks its value"),
-        ('{"base": "a", "base": "b"}', "a key stands twice"),
-        ("[]", "expected a JSON object"),
-        ("{", "no JSON"),
+        ('{"base": "a", "base": "b"}', "the name 'base' occurs twice"),
+        ("[]", "is an array, where an object must be"),
+        ("{", "is not valid JSON"),
+        ("[" * 100_000, "nested too deeply"),
+        ('{"timeout": NaN}', "NaN is no JSON number"),
     ],
 )
 def test_a_wrong_file_is_refused_by_name_and_key(tmp_path: Path, job: object, words: str):

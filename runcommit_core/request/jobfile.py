@@ -11,7 +11,8 @@ import shlex
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from runcommit_core.errors import UsageError
+from runcommit_core.errors import ArchiveError, UsageError
+from runcommit_core.oci.jsondoc import parse_record
 from runcommit_core.records import record
 from runcommit_core.request.docker_flags import translated
 from runcommit_core.request.jsonvalues import called, fits
@@ -76,21 +77,11 @@ def keys() -> dict[str, Any]:
 
 def _parsed(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_bytes(), object_pairs_hook=_without_duplicates)
+        return parse_record(path.read_bytes(), str(path))
     except OSError as error:
         raise UsageError(f"cannot read the job file {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise UsageError(f"{path}: no JSON: {error}") from error
-    if not isinstance(found, dict):
-        raise UsageError(f"{path}: expected a JSON object")
-    return found
-
-
-def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key stands twice in one object")
-    return found
+    except ArchiveError as error:
+        raise UsageError(str(error)) from error
 
 
 def _check(where: str, value: object, kind: Any) -> None:

@@ -7,8 +7,8 @@ import os
 from typing import TYPE_CHECKING
 
 from runcommit_core.errors import UsageError
-from runcommit_core.oci.jsondoc import parse_object
-from runcommit_core.oci.platforms import host_platform, platform_of
+from runcommit_core.oci.config import image_config
+from runcommit_core.oci.platforms import host_platform
 from runcommit_core.records import record
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def resolved(job: Job) -> Job:
 def _foreign(base: BaseImage) -> str:
     """The base's platform, where it is not this machine's."""
     where = f"the config of {base.name}"
-    platform = platform_of(parse_object(base.config, where), where)
+    platform = image_config(base.config, where).platform
     if platform == host_platform():
         return ""
     from runcommit_core.surroundings.emulation import foreign
