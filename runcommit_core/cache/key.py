@@ -102,7 +102,9 @@ JOB: Final[Mapping[str, Rule | None]] = {
     "run": _fields(RUN),
     "layer": _fields(LAYER),
     "engine": _engine,
-    **dict.fromkeys(("id", "transport", "tree", "locate", "folder", "output", "console")),
+    **dict.fromkeys(
+        ("id", "transport", "check_base", "tree", "locate", "folder", "output", "console")
+    ),
     **dict.fromkeys(("cleanup", "containers", "progress", "keep_base", "backend", "place")),
 }
 
