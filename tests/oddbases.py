@@ -109,7 +109,7 @@ HIGH = (
     directory(b"odd/lib"),
     symlink(b"odd/l", b"lib"),
     Member(b"odd/l/own", content=b"own"),
-    hardlink(b"odd/hard", b"/odd/l/own"),
+    hardlink(b"odd/hard", b"/odd/l/own", mode=0o600, mtime=OLD + 1),
     Member(b"/odd/.wh.gone", mode=0, mtime=0),
 )
 END_AND_MORE = END + b"bytes after the end" * 100

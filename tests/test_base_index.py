@@ -334,8 +334,8 @@ def test_hardlinks(merged):
     tree = merged(
         [
             Member(b"a", content=b"x", mode=0o600),
-            hardlink(b"b", b"a"),
-            hardlink(b"c", b"b"),
+            hardlink(b"b", b"a", mode=0o600),
+            hardlink(b"c", b"b", mode=0o600),
             hardlink(b"e", b"s"),
             symlink(b"s", b"t"),
         ],
@@ -346,6 +346,29 @@ def test_hardlinks(merged):
         assert tree.get(name).group == b"a"
     assert tree.get(b"d").sha256 == hashlib.sha256(b"x").digest()
     assert tree.get(b"a").group == b""
+
+
+def test_the_last_hardlink_says_what_the_file_is_like(merged):
+    """Docker and podman set the attributes of each link that they make; ids alone of symlinks."""
+    tree = merged(
+        [
+            Member(b"a", content=b"x", mode=0o444, uid=3, mtime=5),
+            hardlink(b"b", b"a", mode=0o640, uid=1, gid=2, mtime=7),
+            hardlink(b"c", b"b", mode=0o4600, uid=9, gid=8, mtime=9),
+            symlink(b"s", b"t", uid=3, mtime=5),
+            hardlink(b"z", b"s", mode=0o600, uid=1, mtime=7),
+            Member(b"other", mode=0o444, mtime=5),
+            hardlink(b"same", b"other", mode=0o444, mtime=5),
+        ]
+    )
+    for name in (b"a", b"b", b"c"):
+        node = tree.get(name)
+        assert (node.mode, node.uid, node.gid, node.mtime) == (0o4600, 9, 8, 9)
+        assert node.sha256 == hashlib.sha256(b"x").digest()
+    for name in (b"s", b"z"):
+        assert (tree.get(name).uid, tree.get(name).mtime) == (1, 5)
+    for name in (b"other", b"same"):
+        assert (tree.get(name).mode, tree.get(name).mtime) == (0o444, 5)
 
 
 @pytest.mark.parametrize(

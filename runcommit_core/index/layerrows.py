@@ -23,7 +23,14 @@ from runcommit_core.index.layerfile import (
     write_outside,
     write_rows,
 )
-from runcommit_core.index.node import is_directory, pack_entry, unpack, with_group
+from runcommit_core.index.node import (
+    group_of,
+    is_directory,
+    pack_entry,
+    unpack,
+    with_attributes,
+    with_group,
+)
 from runcommit_core.tar.reader import Kind, TarEntry, TarReader
 from runcommit_core.tar.whiteout import Marker, split_marker
 
@@ -75,6 +82,11 @@ class LayerRows:
             "CREATE TEMP TABLE staged"
             "(key BLOB PRIMARY KEY, flags INT, packed BLOB, place INT) WITHOUT ROWID"
         )
+        self._has_relinked = False
+        connection.execute(
+            "CREATE TEMP TABLE relinked"
+            "(path BLOB PRIMARY KEY, mode INT, uid INT, gid INT, mtime INT) WITHOUT ROWID"
+        )
 
     def read(self, stream: BinaryIO) -> None:
         """Stage every entry of an uncompressed tar, to its very end."""
@@ -110,7 +122,8 @@ class LayerRows:
                 forget_rows(self._connection)
                 self._move_below(found)
         write_outside(self._connection, self._outside)
-        self._connection.execute("DROP TABLE temp.staged")
+        for table in ("staged", "relinked"):
+            self._connection.execute(f"DROP TABLE temp.{table}")
 
     def _flush(self) -> None:
         self._connection.executemany(_STAGE, self._batch)
@@ -141,7 +154,13 @@ class LayerRows:
         found = self._staged(entry.link)
         if not found or entry.link == entry.path:
             return pack_entry(entry, b"")
-        return self._linked(entry.path, entry.link, found)
+        packed = self._linked(entry.path, entry.link, found)
+        own = (entry.mode, entry.uid, entry.gid, entry.mtime)
+        if self._has_relinked or with_attributes(packed, *own) != packed:
+            self._has_relinked = True
+            row = (group_of(packed), *own)
+            self._connection.execute("REPLACE INTO temp.relinked VALUES(?, ?, ?, ?, ?)", row)
+        return packed
 
     def _linked(self, path: bytes, link: bytes, packed: bytes) -> bytes:
         if is_directory(packed):
@@ -249,8 +268,17 @@ class LayerRows:
             key, flags, packed, place = row
             if packed and packed[0] == _HARDLINK:
                 yield key, flags, self._linked_late(key, packed, place), place
+            elif packed and self._has_relinked:
+                yield key, flags, self._relinked(key, packed), place
             else:
                 yield row
+
+    def _relinked(self, key: bytes, packed: bytes) -> bytes:
+        """Give every name of a file the attributes of the last hardlink to it, as engines do."""
+        path = group_of(packed) or key.replace(b"\0", b"/")
+        query = "SELECT mode, uid, gid, mtime FROM temp.relinked WHERE path = ?"
+        found = self._connection.execute(query, (path,)).fetchone()
+        return with_attributes(packed, *found) if found else packed
 
     def _below_a_file(self, key: bytes, parent: bytes) -> ArchiveError:
         path, above = (part.replace(b"\0", b"/") for part in (key, parent))

@@ -87,6 +87,25 @@ def with_group(packed: bytes, group: bytes) -> bytes:
     return _PACKED.pack(*head, len(group), xattrs_size) + body
 
 
+def with_attributes(packed: bytes, mode: int, uid: int, gid: int, mtime: int) -> bytes:
+    """Give a packed node what the header of a later hardlink to it says.
+
+    A symlink keeps its mode and its time, as engines set neither.
+    """
+    code, old_mode, _, _, old_mtime, *rest = _PACKED.unpack_from(packed)
+    if _KIND_OF_CODE[code] is Kind.SYMLINK:
+        mode, mtime = old_mode, old_mtime
+    head = _PACKED.pack(code, mode, uid, gid, mtime, *rest)
+    return head + packed[_PACKED.size :]
+
+
+def group_of(packed: bytes) -> bytes:
+    """The group of a packed node, without the rest of it."""
+    *_, sha256_size, link_size, group_size, _ = _PACKED.unpack_from(packed)
+    at = _PACKED.size + sha256_size + link_size
+    return packed[at : at + group_size]
+
+
 def unpack(packed: bytes) -> Node:
     """Read what :func:`pack_entry` and :func:`with_group` wrote."""
     (code, mode, uid, gid, mtime, size, major, minor, sha256_size, *sizes) = _PACKED.unpack_from(
