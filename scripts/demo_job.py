@@ -27,7 +27,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(dir=session().shared) as name:
         folder = Path(name)
         say("making a base image: debootstrap --variant=minbase, as an OCI layout (about 30 s)")
-        base = bases.debian(folder / "debian", folder / "root")
+        base = bases.debian(folder / "debian")
         layers = {host.name: make_layer(host, base, folder) for host in session().hosts.values()}
     say("\nthe diff_ids:")
     for engine, diff_id in layers.items():

@@ -1,5 +1,7 @@
-# Sourced by scripts/test and scripts/demo, from the top of the checkout: installs what is missing.
+# Sourced by scripts/test and others, from the top of the checkout: installs what is missing.
 # shellcheck shell=bash
+
+. scripts/venv.sh
 
 packages=(
   podman buildah docker.io skopeo umoci runc crun
@@ -9,14 +11,6 @@ packages=(
 )
 # Debian 13 split the client from the daemon.
 if command -v apt-cache >/dev/null && apt-cache show docker-cli >/dev/null 2>&1; then packages+=(docker-cli); fi
-venv=.venv
-
-say() { printf '%s\n' "$*" >&2; }
-
-die() {
-  say "runcommit: $*"
-  exit 1
-}
 
 require_debian_and_root() {
   [[ $EUID -eq 0 ]] || die "the test hosts need root (packages, dockerd, an unprivileged user): run this as root"
@@ -55,64 +49,6 @@ install_packages() {
   [[ ${#missing[@]} -gt 0 ]] || return 0
   say "installing: ${missing[*]}"
   apt_install "${missing[@]}" || die "apt-get could not install: ${missing[*]}"
-}
-
-# A name on PATH is not enough: it may be a pyenv shim of a version that is not there.
-find_python() {
-  local name
-  for name in python3 python python3.14 python3.13 python3.12 python3.11; do
-    if "$name" -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
-      command -v "$name"
-      return
-    fi
-  done
-  die "no Python 3.11 or newer (with ensurepip) on PATH"
-}
-
-fill_venv() {
-  if ! "$venv/bin/python" -c 'import pip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
-    "$(find_python)" -m venv --clear "$venv"
-  fi
-  # Older versions of pip do not know --group.
-  "$venv/bin/python" -m pip install -qq --disable-pip-version-check --upgrade 'pip>=25.1'
-  "$venv/bin/python" -m pip install -qq --disable-pip-version-check --editable . --group dev
-}
-
-# The stamp holds what the environment was made from; the lock keeps two runs in one checkout apart.
-make_venv() {
-  local stamp=$venv/made-from wanted lock
-  wanted="$PWD $(sha256sum <pyproject.toml)"
-  exec {lock}<.
-  flock "$lock"
-  if [[ $(cat "$stamp" 2>/dev/null) != "$wanted" ]] || ! "$venv/bin/python" -c 'import pytest' 2>/dev/null; then
-    say "making the virtual environment"
-    fill_venv || die "pip could not fill $PWD/$venv"
-    printf '%s\n' "$wanted" >"$stamp"
-  fi
-  exec {lock}<&-
-}
-
-# Without these the tests of Bazel and of newer podmans fail; all others can go on.
-make_prefixes() {
-  [[ -n ${RUNCOMMIT_BAZEL:-} ]] || make_prefix bazel_prefix .bazel "a Bazel (150 MB of Debian's packages)"
-  make_prefix remote_prefix .bazel-remote "a remote execution service (60 MB of packages)"
-  make_prefix podman_prefix .podman "newer podmans (70 MB of packages)"
-}
-
-make_prefix() {
-  local module=$1 prefix=$2 what=$3 stamp=$2/made-from wanted lock
-  wanted="$PWD $(cat tests/bazel_prefix.py "tests/$module.py" | sha256sum)"
-  exec {lock}<.
-  flock "$lock"
-  if [[ $(cat "$stamp" 2>/dev/null) != "$wanted" ]]; then
-    say "making $what in $prefix"
-    if "$venv/bin/python" -m "tests.$module" "$prefix" >&2; then
-      printf '%s\n' "$wanted" >"$stamp"
-    else
-      say "runcommit: there is no $what, so its tests will fail"
-    fi
-  fi
-  exec {lock}<&-
 }
 
 umask 022

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 import subprocess
 import tarfile
 from pathlib import Path
@@ -33,11 +34,12 @@ __all__ = [
 ]
 
 
-def debian(path: Path, scratch: Path) -> Base:
+def debian(path: Path) -> Base:
     """The smallest Debian, of the machine's own suite, by debootstrap: about 200 MB, 30 s.
 
-    ``scratch`` is a new folder on a file system that allows device files; the caller removes it.
+    ``path`` is on a file system that allows device files.
     """
+    scratch = path.with_name(f"{path.name}-root")
     release = dict(
         line.split("=", 1) for line in Path("/etc/os-release").read_text().splitlines() if line
     )
@@ -51,7 +53,9 @@ def debian(path: Path, scratch: Path) -> Base:
     )
     if done.returncode:
         raise RuntimeError(f"debootstrap: exit code {done.returncode}\n{done.stdout[-2000:]}")
-    return write_layout(path, [_tree(scratch)], {"Cmd": ["bash"]}, compress=fast_gzip)
+    layer = _tree(scratch)
+    shutil.rmtree(scratch)
+    return write_layout(path, [layer], {"Cmd": ["bash"]}, compress=fast_gzip)
 
 
 def _tree(root: Path) -> bytes:

@@ -5,6 +5,9 @@ A test that takes ``host`` runs once on each host, or on those that
 (``backend``, ``rootless``, ``naive``, ``isolation``, ``driver``). Narrow hosts are left out unless
 a mark names them, their backend, or ``"*"``; far ones unless a mark names them. ``-m "not hosts"``
 leaves all of them out.
+
+:mod:`tests.selection` tells which tests run and on hosts of which lane, :mod:`tests.hermetic` in
+which environment.
 """
 
 from __future__ import annotations
@@ -15,13 +18,14 @@ import functools
 import secrets
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests import bases, bazels
-from tests.hosts import SPECS, Host, HostSpec, session
+from tests import bases, bazels, hermetic, lanes, run_folder, selection
+from tests.hosts import SPECS, Host, HostSpec, key, session, spec_of
 from tests.options_table import record, table
+from tests.run_folder import once
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,9 +39,21 @@ NARROW = {spec.name: spec.narrow or spec.far for spec in SPECS}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
+    group = parser.getgroup("runcommit")
+    group.addoption(
         "--options-table", metavar="FILE", help="write which options worked on which host"
     )
+    group.addoption(
+        "--quick", action="store_true", help="only the tests that need nothing but Python"
+    )
+    group.addoption(
+        "--engine",
+        action="append",
+        default=[],
+        metavar="NAME,…",
+        help="only the tests on an engine, or on one host; repeatable",
+    )
+    group.addoption("--needs", metavar="FILE", help="write what the tests need, as JSON")
 
 
 @pytest.hookimpl(wrapper=True)
@@ -49,16 +65,49 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    if path := session.config.getoption("--options-table"):
+    config = session.config
+    if hasattr(config, "workeroutput"):
+        config.workeroutput["options"] = record.dump()
+    elif path := config.getoption("--options-table"):
         text = table(record.codes, [spec.name for spec in SPECS if not spec.far])
-        (session.config.invocation_params.dir / path).write_text(text)
+        (config.invocation_params.dir / path).write_text(text)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take over what a worker has noted, when it ends in order."""
+    record.load(getattr(node, "workeroutput", {}).get("options", []))
+
+
+# last: pytest itself is the caller's, colours and all
+@pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line(
-        "markers",
-        "hosts(*names, **properties): the hosts to run on, by name or by property; default: all",
-    )
+    for mark, meaning in selection.MARKS.items():
+        config.addinivalue_line("markers", f"{mark}: {meaning}")
+    worker = _worker(config)
+    if not worker:
+        run_folder.make()
+        config.add_cleanup(run_folder.remove)
+    hermetic.enter(run_folder.run_folder() / (worker or "main"))
+
+
+def _worker(config: pytest.Config) -> str:
+    """What this process is called among those that run tests side by side; empty elsewhere."""
+    return str(getattr(config, "workerinput", {}).get("workerid", ""))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    selection.deselect(config, items)
+    if path := config.getoption("--needs"):
+        selection.needs_of(items).save(config.invocation_params.dir / path)
+    if worker := _worker(config):
+        lanes.tell(items, worker)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> lanes.Lanes:
+    return lanes.Lanes(config, log)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -70,8 +119,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         chosen = [name for name in chosen if not NARROW[name]]
     if not chosen:
         raise pytest.UsageError(f"{metafunc.definition.nodeid}: no host fits its marks")
-    # With this scope pytest orders tests by host, so each host's caches serve them in one go.
-    metafunc.parametrize("host", chosen, indirect=True, scope="session")
+    lane = metafunc.definition.get_closest_marker("lane")
+    called = [key(lane.args[0] if lane else spec_of(name).lane, name) for name in chosen]
+    metafunc.parametrize("host", called, ids=chosen, indirect=True, scope="session")
 
 
 def _asks_for_narrow(mark: pytest.Mark) -> bool:
@@ -92,8 +142,13 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 
 @pytest.fixture(scope="session")
+def machine() -> None:
+    """Asked for, also by fixtures, where Python is not enough: busybox, root, mounts, a daemon."""
+
+
+@pytest.fixture(scope="session")
 def host(request: pytest.FixtureRequest) -> Host:
-    found = session().hosts[request.param]
+    found = session().host(request.param)
     return dataclasses.replace(found, observe=functools.partial(record.add, found.name))
 
 
@@ -128,22 +183,13 @@ def shared_tmp() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def _bases() -> Iterator[Path]:
-    """Where base images are built: on a real disk, readable for every user."""
-    with _folder(Path("/var/tmp"), 0o755) as folder:
-        yield folder
+def busybox_base(machine: None) -> Base:
+    return once("busybox", bases.busybox)
 
 
 @pytest.fixture(scope="session")
-def busybox_base(_bases: Path) -> Base:
-    return bases.busybox(_bases / "busybox")
-
-
-@pytest.fixture(scope="session")
-def debian_base(_bases: Path) -> Base:
-    base = bases.debian(_bases / "debian", _bases / "debian-root")
-    shutil.rmtree(_bases / "debian-root")
-    return base
+def debian_base(machine: None) -> Base:
+    return once("debian", bases.debian)
 
 
 @pytest.fixture(scope="session")
@@ -163,6 +209,6 @@ def bazel_workspace(bazel_folder: Path) -> Iterator[Workspace]:
 @pytest.fixture(scope="session")
 def rootless_workspace() -> Iterator[Workspace]:
     """A workspace of the unprivileged user's, with a server that runs as that user."""
-    host = next(host for host in session().hosts.values() if host.rootless)
+    host = session().host("bazel:podman-rootless")
     with _folder(session().shared, 0o777) as folder, bazels.workspace(folder, host) as made:
         yield made

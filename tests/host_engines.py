@@ -45,8 +45,8 @@ def dockerd(folder: Path, names: Names) -> Iterator[str]:
                     *("--exec-root", folder / "exec"),
                     *("--pidfile", folder / "pid"),
                     # Where the machine runs a containerd, dockerd takes that one.
-                    *("--containerd-namespace", names.user),
-                    *("--containerd-plugins-namespace", f"{names.user}-plugins"),
+                    *("--containerd-namespace", names.containerd),
+                    *("--containerd-plugins-namespace", f"{names.containerd}-plugins"),
                     *("--bridge", names.docker_bridge),
                     *("--iptables=false", "--ip-forward=false", "--ip-masq=false"),
                     *("--storage-driver", "overlay2"),

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,13 +23,21 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """The names of one session that the whole machine sees; interfaces have at most 15 letters."""
+    """The names of one session that the whole machine sees; interfaces have at most 15 letters.
+
+    ``number`` tells the session's hosts apart: two of them may run containers at a time, and must
+    share neither a bridge, which the last container takes with it, nor the addresses on it.
+    """
 
     suffix: str
+    number: int = 0
 
     @classmethod
     def random(cls) -> Names:
         return cls(secrets.token_hex(4))
+
+    def of_host(self, number: int) -> Names:
+        return replace(self, number=number)
 
     @property
     def user(self) -> str:
@@ -37,17 +45,22 @@ class Names:
 
     @property
     def docker_bridge(self) -> str:
-        return f"rcd{self.suffix}"
+        return f"rcd{self.suffix}{self.number}"
 
     @property
     def podman_bridge(self) -> str:
-        return f"rcp{self.suffix}"
+        return f"rcp{self.suffix}{self.number}"
+
+    @property
+    def containerd(self) -> str:
+        """The namespace of a dockerd in a containerd that it finds running."""
+        return f"{self.user}-{self.number}"
 
     @property
     def podman_network(self) -> str:
-        """The first two thirds of a /24 network, the session's own."""
+        """The first two thirds of a /24 network, the host's own."""
         number = int(self.suffix, 16)
-        return f"10.{64 + number % 64}.{number // 64 % 256}"
+        return f"10.{64 + number % 64}.{(number // 64 + self.number) % 256}"
 
     @property
     def far_links(self) -> tuple[str, str]:

@@ -46,6 +46,11 @@ class HostSpec:
     def naive(self) -> bool:
         return self.driver == "vfs"
 
+    @property
+    def lane(self) -> str:
+        """Where its tests stand in a row; there is only one other machine."""
+        return "far" if self.far else self.name
+
 
 SPECS = (
     HostSpec("docker", "docker", driver="overlay2"),
@@ -63,6 +68,29 @@ SPECS = (
     HostSpec("docker-ssh", "docker", driver="overlay2", far=True),
     HostSpec("podman-ssh", "podman", far=True),
 )
+
+
+def key(lane: str, name: str) -> str:
+    """What the host of a lane is called among all that are up; a host's own lane has its name."""
+    return f"{lane}:{name}" if lane not in ("", name) else name
+
+
+def spec_of(called: str) -> HostSpec:
+    """What is known of the host with a key.
+
+    Raises:
+        LookupError: there is none of that name.
+
+    """
+    for spec in SPECS:
+        if spec.name == name_of(called):
+            return spec
+    raise LookupError(f"no host is called {called!r}: {', '.join(spec.name for spec in SPECS)}")
+
+
+def name_of(called: str) -> str:
+    """The name of the host with a key, without the lane."""
+    return called.rpartition(":")[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,10 +194,16 @@ class Session:
 
     shared: Path
     hosts: Mapping[str, Host]
+    """By :func:`key`."""
+
+    def host(self, called: str) -> Host:
+        """The host with a key; one that was brought up without a lane serves all lanes."""
+        return self.hosts.get(called) or self.hosts[name_of(called)]
 
     def save(self, path: Path) -> None:
         hosts = [
             {
+                "key": called,
                 "name": host.name,
                 "launcher": list(host.launcher),
                 "python": host.python,
@@ -177,7 +211,7 @@ class Session:
                 "containers": host.containers,
                 "env": dict(host.env),
             }
-            for host in self.hosts.values()
+            for called, host in self.hosts.items()
         ]
         path.write_text(json.dumps({"shared": str(self.shared), "hosts": hosts}, indent=1))
 
@@ -197,10 +231,10 @@ def session() -> Session:
             "tests on real engines run through scripts/test [PYTEST ARGUMENT…]"
         )
     raw = json.loads(Path(path).read_bytes())
-    specs = {spec.name: spec for spec in SPECS}
-    hosts = [_host(specs[entry.pop("name")], entry) for entry in raw["hosts"]]
-    return Session(Path(raw["shared"]), {host.name: host for host in hosts})
+    hosts = {entry.pop("key"): _host(entry) for entry in raw["hosts"]}
+    return Session(Path(raw["shared"]), hosts)
 
 
-def _host(spec: HostSpec, entry: dict[str, Any]) -> Host:
+def _host(entry: dict[str, Any]) -> Host:
+    spec = spec_of(entry.pop("name"))
     return Host(spec, launcher=tuple(entry.pop("launcher")), **entry)

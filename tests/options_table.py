@@ -70,6 +70,14 @@ class Record:
                 self.codes[option, host].add(returncode)
         self._pending.clear()
 
+    def dump(self) -> list[tuple[str, str, list[int]]]:
+        """What :meth:`load` takes, in another process."""
+        return [(option, host, [*codes]) for (option, host), codes in self.codes.items()]
+
+    def load(self, rows: Iterable[tuple[str, str, list[int]]]) -> None:
+        for option, host, codes in rows:
+            self.codes[option, host].update(codes)
+
 
 record = Record()
 

@@ -56,7 +56,7 @@ class Shown:
 def main() -> None:
     with tempfile.TemporaryDirectory(dir=session().shared) as name:
         folder = Path(name)
-        base = bases.debian(folder / "debian", folder / "root")
+        base = bases.debian(folder / "debian")
         frames = record(folder, f"oci:{base.path.name}")
     target = Path(sys.argv[1])
     target.parent.mkdir(exist_ok=True)

@@ -343,7 +343,7 @@ def test_raw_layers_that_are_none(base: str, out: Path, temporary: Path):
 
 
 @pytest.fixture
-def busybox(tmp_path: Path) -> str:
+def busybox(tmp_path: Path, machine: None) -> str:
     return bases.busybox(tmp_path / "busybox").ref
 
 
@@ -361,6 +361,7 @@ def test_the_epoch_reaches_the_command_and_bounds_the_layer(
         assert content(out / "layer.tar", "told") == f"{epoch}\n".encode()
 
 
+@pytest.mark.usefixtures("machine")
 def test_a_failing_command_tells_its_code_and_last_words(busybox: str, out: Path):
     said: list[bytes] = []
     with pytest.raises(CommandError) as caught:

@@ -13,7 +13,7 @@ import pytest
 
 from runcommit_core.testing.bench import content, entries, image_config
 from tests import images
-from tests.hosts import Host, session
+from tests.hosts import Host, key, session
 
 if TYPE_CHECKING:
     import subprocess
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 ENGINES = ("docker", "podman", "buildah")
 LAYER = "RunCommitLayer"
+
+pytestmark = [pytest.mark.needs("bazel"), pytest.mark.lane("bazel")]
 
 
 @pytest.fixture
@@ -40,10 +42,11 @@ def manifest_of(layout: Path) -> dict[str, Any]:
 
 
 @pytest.mark.hosts
+@pytest.mark.needs(*ENGINES)
 def test_three_engines_give_one_image(bazel_workspace: Workspace):
     digests, diff_ids = {}, {}
     for name in ENGINES:
-        workspace = bazel_workspace.on(session().hosts[name])
+        workspace = bazel_workspace.on(session().host(key("bazel", name)))
         done = workspace.build("//seed:image", "//seed:image.digest", "--output_groups=+diff_id")
         assert LAYER in done.ran, f"{name} did not run"
         [digest] = workspace.run("cquery", "--output=files", "//seed:image.digest").stdout.split()
@@ -212,6 +215,7 @@ def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str] | N
 
 
 @pytest.mark.hosts("podman-rootless", "buildah-rootless")
+@pytest.mark.needs("podman-rootless")
 def test_a_user_without_rights_builds(rootless_workspace: Workspace, host: Host):
     # without a network, as a user's own needs a /dev/net/tun that not every machine has
     done = rootless_workspace.on(host).build("//traps:with_inputs")

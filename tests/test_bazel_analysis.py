@@ -20,6 +20,8 @@ ACTIONS = {
 }
 REQUIREMENTS = {"no-remote-exec", "no-sandbox", "supports-graceful-termination"}
 
+pytestmark = [pytest.mark.needs("bazel"), pytest.mark.lane("bazel")]
+
 
 def action(workspace: Workspace, target: str, mnemonic: str, *flags: str) -> dict[str, Any]:
     query = f"mnemonic({mnemonic}, {target})"

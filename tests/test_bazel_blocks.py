@@ -32,6 +32,8 @@ STARLARK = [
 MODULES = [block for block in STARLARK if block.title == "MODULE.bazel"]
 BUILDS = [block for block in STARLARK if block.title != "MODULE.bazel"]
 
+pytestmark = [pytest.mark.needs("bazel"), pytest.mark.lane("bazel")]
+
 
 @pytest.fixture
 def packages(bazel_workspace: Workspace) -> Iterator[Workspace]:

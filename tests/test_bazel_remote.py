@@ -34,6 +34,8 @@ REMOTE = (
     "--@runcommit//bazel:dependencies=//dependencies",
 )
 
+pytestmark = [pytest.mark.needs("bazel", "remote-execution"), pytest.mark.lane("bazel")]
+
 
 @pytest.fixture(scope="module")
 def workspace(bazel_workspace: Workspace, host: Host) -> Workspace:

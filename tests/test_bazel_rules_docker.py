@@ -23,7 +23,11 @@ if TYPE_CHECKING:
     from tests.hosts import Host
 
 ENGINES = ("docker", "podman", "buildah")
-pytestmark = pytest.mark.hosts(*ENGINES)
+pytestmark = [
+    pytest.mark.hosts(*ENGINES),
+    pytest.mark.needs("bazel"),
+    pytest.mark.lane("bazel"),
+]
 
 
 @pytest.fixture(scope="session")

@@ -37,6 +37,7 @@ def timing(name, kind, *times, base="small", host="host", subject=""):
     return Timing(Contender(Group(base, host, subject), name, kind, list), list(times))
 
 
+@pytest.mark.usefixtures("machine")
 @pytest.mark.parametrize("gzipped", [True, False])
 def test_all_forms_of_a_base_are_one_image(tmp_path, gzipped):
     base = bases.make("small", tmp_path, gzipped=gzipped)
@@ -49,6 +50,7 @@ def test_all_forms_of_a_base_are_one_image(tmp_path, gzipped):
     assert stored == [layer.size for layer in layout.layers]
 
 
+@pytest.mark.usefixtures("machine")
 def test_data_is_the_same_in_every_run_and_compressible(tmp_path, monkeypatch):
     monkeypatch.setitem(bases.KINDS, "tiny", bases._data(4))
     (tmp_path / "other").mkdir()
@@ -58,6 +60,7 @@ def test_data_is_the_same_in_every_run_and_compressible(tmp_path, monkeypatch):
     assert stored < first.archive.stat().st_size * 2 / 3
 
 
+@pytest.mark.usefixtures("machine")
 def test_a_base_has_the_files_and_layers_of_its_recipe(tmp_path, monkeypatch):
     monkeypatch.setitem(bases.KINDS, "tiny", bases._data(3, layers=2))
     monkeypatch.setitem(bases.KINDS, "many", bases._many_files(300))
@@ -177,6 +180,7 @@ def test_every_goal_finds_what_it_compares(tmp_path, name):
     assert len(labels) == len(set(labels))
 
 
+@pytest.mark.usefixtures("machine")
 def test_a_result_without_the_change_is_refused(tmp_path):
     layer = tmp_path / "layer.tar"
     layer.write_bytes(file_layer("x", b"x"))
@@ -197,6 +201,7 @@ def test_bases_that_the_disk_cannot_hold_are_refused(monkeypatch, tmp_path):
         run._check_disk(["small", "1200"], 9)
 
 
+@pytest.mark.usefixtures("machine")
 def test_a_workload_that_fails_costs_no_other_its_times(monkeypatch, tmp_path):
     def workload(action):
         def contenders(place):

@@ -94,6 +94,7 @@ def login(path: Path, host: str) -> None:
     path.write_text(json.dumps({"auths": {host: {"auth": auth}}}))
 
 
+@pytest.mark.usefixtures("machine")
 def test_machines_share_results(
     job: Callable[..., Result], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
@@ -119,6 +120,7 @@ def _damage(data: Path) -> None:
             blob.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
 
 
+@pytest.mark.usefixtures("machine")
 def test_credentials_are_docker_s_and_podman_s(
     job: Callable[..., Result], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):

@@ -47,12 +47,12 @@ class TestFolderEngine(BackendContract):
     """Without a defect the contract is kept."""
 
     @pytest.fixture
-    def bench(self, tmp_path: Path) -> Bench:
+    def bench(self, tmp_path: Path, machine: None) -> Bench:
         return folder_bench(tmp_path)
 
 
 @pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> bases.Base:
+def base(tmp_path_factory: pytest.TempPathFactory, machine: None) -> bases.Base:
     return bases.busybox(tmp_path_factory.mktemp("base") / "base")
 
 

@@ -28,7 +28,7 @@ BAZEL = "starlark"
 """tests/test_bazel_blocks.py has these."""
 
 NOT_RUN = {
-    "these run the tests": ["CONTRIBUTING.md", "CONTRIBUTING.md", "README.md"],
+    "these run the tests": [*["CONTRIBUTING.md"] * 3, "README.md"],
     "it is installed where the tests run": ["docs/tutorial/first-layer.md"],
     "what a test of the reader's says": ["docs/how-to/write-a-backend.md"],
     "a drawing": ["README.md"],
@@ -49,6 +49,8 @@ def test_the_tutorial_begins_with_nothing(host: Host, shared_tmp: Path):
             desk.run(block)
 
 
+# long enough to be a row of their own
+@pytest.mark.lane("pages")
 @pytest.mark.hosts("podman")
 @pytest.mark.parametrize("page", sorted({*RUN} - {TUTORIAL}))
 def test_the_blocks_of_a_page_run(page: str, host: Host, shared_tmp: Path):

@@ -52,6 +52,10 @@ def test_a_broken_link_is_found(tmp_path: Path):
     assert broken(page) == ["#two", "other.md"]
 
 
+SITE = pytest.mark.lane("site")
+"""Its tests share what takes longest."""
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("docs")
@@ -64,6 +68,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "site"
 
 
+@SITE
 def test_the_site_has_every_page(site: Path):
     built = {str(path.relative_to(site).with_suffix(".md")) for path in site.rglob("*.html")}
     assert {*PAGES} <= built
@@ -87,6 +92,7 @@ class Links(HTMLParser):
         self.ids.add(found.get("id", ""))
 
 
+@SITE
 def test_links_of_the_site_lead_somewhere_and_nothing_is_loaded_from_elsewhere(site: Path):
     pages = {page: Links(page) for page in site.rglob("*.html")}
     wrong = [

@@ -108,6 +108,7 @@ def tree(folder: Path) -> dict[str, str]:
     return found
 
 
+@pytest.mark.usefixtures("machine")
 def test_a_directory_mixes_base_and_layer(extract: Callable[..., Extracted], out: Path):
     extract("/etc", to=out)
     assert tree(out) == {
@@ -163,6 +164,7 @@ def test_no_link_leads_out_of_the_image(extract: Callable[..., Extracted], out: 
     assert tree(out) == {"up": "base"}
 
 
+@pytest.mark.usefixtures("machine")
 def test_the_whole_root(
     extract: Callable[..., Extracted], out: Path, caplog: pytest.LogCaptureFixture
 ):
@@ -206,6 +208,7 @@ def test_places_that_make_no_sense(extract: Callable[..., Extracted], out: Path)
     assert list(out.iterdir()) == []
 
 
+@pytest.mark.usefixtures("machine")
 def test_what_is_there_is_replaced_or_entered(extract: Callable[..., Extracted], out: Path):
     (out / "etc").mkdir(mode=0o700)
     (out / "etc/mine").write_text("mine")

@@ -171,7 +171,7 @@ def test_a_bare_environment_is_filled(monkeypatch: pytest.MonkeyPatch):
 
 
 @pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def base(tmp_path_factory: pytest.TempPathFactory, machine: None) -> Path:
     return bases.busybox(tmp_path_factory.mktemp("base") / "busybox").path
 
 

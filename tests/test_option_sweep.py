@@ -6,11 +6,10 @@ import json
 import tarfile
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
 from runcommit_core.oci.platforms import host_platform
 from runcommit_core.testing import bases
 from runcommit_core.testing.bench import entries
+from tests.run_folder import agree
 from tests.test_backends import host_bench
 
 if TYPE_CHECKING:
@@ -28,12 +27,7 @@ WORDS = (
 )
 
 
-@pytest.fixture(scope="module")
-def diff_ids() -> set[str]:
-    return set()
-
-
-def test_each_option_has_its_effect(host: Host, shared_tmp: Path, diff_ids: set[str]):
+def test_each_option_has_its_effect(host: Host, shared_tmp: Path):
     bench = host_bench(host, shared_tmp)
     base = bases.busybox(bench.folder / "base", {"Env": ["PATH=/bin"]})
     layer, image, statement = (bench.folder / name for name in ("layer", "image", "statement"))
@@ -48,8 +42,7 @@ def test_each_option_has_its_effect(host: Host, shared_tmp: Path, diff_ids: set[
     )  # fmt: skip
     assert done.stderr == ""
     diff_id = done.stdout.strip()
-    diff_ids.add(diff_id)
-    assert len(diff_ids) == 1, "hosts disagree"
+    agree("option sweep", diff_id)
     assert {entry.mtime for name, entry in entries(layer).items() if name != "data"} == {EPOCH}
     manifest, config = contents(image)
     assert manifest["annotations"]["key"] == "value"

@@ -19,6 +19,7 @@ from runcommit_core.engine.tunnel import tunnel, tunnel_command
 from runcommit_core.housekeeping.orphans import orphans
 from runcommit_core.interface.mode import Mode
 from runcommit_core.plan.making import located, scratch_image
+from runcommit_docker import address
 from runcommit_docker.address import place_of as dockers_place
 from runcommit_podman.address import place_of as podmans_place
 
@@ -26,12 +27,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ENGINE = EngineOptions()
+DEFAULT = address._DEFAULT
 
 
 @pytest.mark.parametrize(
-    ("address", "here", "loopback", "ssh"),
+    ("url", "here", "loopback", "ssh"),
     [
-        ("unix:///run/docker.sock", True, True, ()),
+        ("unix:///no/such/docker.sock", True, True, ()),
         ("tcp://127.0.0.1:2375", False, True, ()),
         ("tcp://[::1]:2375", False, True, ()),
         ("tcp://docker:2375", False, False, ()),
@@ -42,9 +44,9 @@ ENGINE = EngineOptions()
     ],
 )
 def test_an_address_tells_where_an_engine_is(
-    address: str, here: bool, loopback: bool, ssh: tuple[str, ...]
+    url: str, here: bool, loopback: bool, ssh: tuple[str, ...]
 ):
-    place = place_at(address, ENGINE)
+    place = place_at(url, ENGINE)
     assert (place.here, place.loopback, place.ssh) == (here, loopback, ssh)
 
 
@@ -72,7 +74,8 @@ def test_a_socket_that_a_forwarder_listens_on_is_not_ours(tmp_path: Path):
 
 @pytest.fixture
 def docker(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """A client's configuration without contexts."""
+    """A client's configuration without contexts; no test asks who listens on the real socket."""
+    monkeypatch.setattr(address, "_DEFAULT", "unix:///no/such/docker.sock")
     for name in ("DOCKER_HOST", "DOCKER_CONTEXT"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
@@ -83,7 +86,11 @@ def docker(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 def test_docker_asks_nothing_for_the_default_daemon(docker: Path, config: str):
     (docker / "config.json").write_text(config)
     place = dockers_place(EngineOptions(path="/no/such/docker"))
-    assert (place.address, place.engine.flags) == ("unix:///var/run/docker.sock", ())
+    assert (place.address, place.engine.flags) == ("unix:///no/such/docker.sock", ())
+
+
+def test_dockers_default_is_the_socket_of_its_packages():
+    assert DEFAULT == "unix:///var/run/docker.sock"
 
 
 def program(folder: Path, answer: str, code: int = 0) -> str:

@@ -85,7 +85,7 @@ class Shop:
 
 
 @pytest.fixture
-def shop(tmp_path: Path, installed: Path) -> Shop:
+def shop(tmp_path: Path, installed: Path, machine: None) -> Shop:
     members = {
         "var/lib/dpkg/status": STATUS.encode(),
         "lib/apk/db/installed": b"C:Q1=\nP:musl\nV:1.2.4-r1\nA:x86_64\n\nP:gone\nV:1\nA:x86_64\n",

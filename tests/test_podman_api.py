@@ -291,11 +291,12 @@ def test_a_service_on_tcp_serves(host: Host, job: tuple[str, ...]) -> None:
 
 
 @pytest.mark.hosts("podman-api")
+@pytest.mark.needs("podman-api-rootless")
 def test_root_takes_no_owners_from_the_store_of_another_user(
     host: Host, shared_tmp: Path, job: tuple[str, ...]
 ) -> None:
     """A rootless store's files have other ids outside, and root could read them."""
-    user = session().hosts["podman-api-rootless"]
+    user = session().host("podman-api:podman-api-rootless")
     own = host.runcommit(*job).stdout
     address = f"unix://{shared_tmp}/s"
     with service(user, address):
@@ -308,11 +309,12 @@ def test_root_takes_no_owners_from_the_store_of_another_user(
 
 
 @pytest.mark.hosts("podman-api")
+@pytest.mark.needs("podman-vfs")
 def test_a_store_without_layers_of_its_own_is_read_by_its_root(
     host: Host, shared_tmp: Path, job: tuple[str, ...]
 ) -> None:
     own = host.runcommit(*job).stdout
-    other = session().hosts["podman-vfs"]
+    other = session().host("podman-api:podman-vfs")
     with service(other, f"unix://{shared_tmp}/s"):
         env = {"CONTAINER_HOST": f"unix://{shared_tmp}/s"}
         found = host.runcommit(*job, "--metadata", shared_tmp / "told", env=env)

@@ -20,7 +20,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-pytestmark = pytest.mark.hosts
+pytestmark = [
+    pytest.mark.hosts,
+    pytest.mark.needs("newer-podmans"),
+    pytest.mark.lane("newer-podmans"),
+]
 
 
 @pytest.fixture(scope="module", params=SUITES)

@@ -54,7 +54,7 @@ def _private(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, machine: None) -> str:
     """A base with a shell, called as short as users call theirs."""
     monkeypatch.setenv("PYTHONPATH", str(TOP))
     monkeypatch.chdir(tmp_path)

@@ -237,6 +237,7 @@ def test_what_an_engine_finishes_by_itself_is_waited_for(
     begun = tmp_path / "begun"
     with process.started(*beside, log=tmp_path / "log") as parent:
         while not begun.exists():
+            assert parent.poll() is None, "there is no setsid"
             time.sleep(0.02)
         await_orphans(["0123456789ab"], "sh", "-x", patience=0)
         await_orphans(["0123456789ac"], *begin, patience=0)

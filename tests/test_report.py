@@ -271,6 +271,7 @@ def test_the_default_form_and_paths_that_are_no_text(base: str, tmp_path: Path) 
     assert open_base(f"oci-archive:{tmp_path}/a:b").layers
 
 
+@pytest.mark.usefixtures("machine")
 def test_split_layers_are_compressed_each(base: str, tmp_path: Path) -> None:
     busybox = bases.busybox(tmp_path / "busybox")
     from runcommit_core.testing import scratch

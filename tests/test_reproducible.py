@@ -17,7 +17,7 @@ SCRATCH = "runcommit_core.testing.scratch"
 
 
 @pytest.fixture
-def base(tmp_path, monkeypatch):
+def base(tmp_path, monkeypatch, machine):
     monkeypatch.setenv("RUNCOMMIT_CACHE_DIR", str(tmp_path / "cache"))
     return bases.busybox(tmp_path / "base")
 

@@ -248,7 +248,7 @@ def test_secrets_never_count(job: Callable[..., Result], cache: Path, tmp_path: 
         {"mounts": ["type=cache,target=/t"]},
         {"mounts": ["type=bind,source=/usr,target=/t"]},
         {"cache": "off"},
-        {"plugins": [type("Plugin", (), {})()]},
+        {"plugins": [type("Plugin", (), {"__repr__": lambda _: "a plugin"})()]},
     ],
     ids=str,
 )

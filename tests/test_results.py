@@ -10,6 +10,7 @@ import pytest
 from runcommit_core.testing import bases
 from runcommit_core.testing.bench import content, entries, image_config
 from tests import images
+from tests.run_folder import agree
 from tests.test_backends import CACHED, host_bench
 
 if TYPE_CHECKING:
@@ -28,16 +29,6 @@ SETTINGS = {
     "Labels": {"kept": "yes"},
 }
 SAID = "hello from the base\nnew\n/tmp\n"
-
-
-@pytest.fixture(scope="module")
-def diff_ids() -> dict[str, str]:
-    """What the first host made of each case; all others must make the same."""
-    return {}
-
-
-def agreed(diff_ids: dict[str, str], case: str, diff_id: str) -> None:
-    assert diff_ids.setdefault(case, diff_id) == diff_id, f"{case}: hosts disagree"
 
 
 @pytest.fixture
@@ -140,13 +131,11 @@ def oci_load_archive(folder: Path) -> str:
 
 @pytest.mark.hosts("docker", "podman-rootless", "buildah")
 @pytest.mark.parametrize("name", FORMS)
-def test_every_form_of_base_gives_one_layer(
-    host: Host, shared_tmp: Path, name: str, diff_ids: dict[str, str]
-) -> None:
+def test_every_form_of_base_gives_one_layer(host: Host, shared_tmp: Path, name: str) -> None:
     bench = host_bench(host, shared_tmp)
     for transport in ("auto", "archive"):
         ran = bench.job(FORMS[name](shared_tmp), *COMMAND, "--transport", transport)
-        agreed(diff_ids, "forms", ran.diff_id)
+        agree("results, forms", ran.diff_id)
 
 
 def cheapest(host: Host) -> str:
@@ -154,25 +143,23 @@ def cheapest(host: Host) -> str:
     return "root" if host.naive else "upper"
 
 
-def test_the_cheapest_way_is_taken(
-    host: Host, shared_tmp: Path, busybox_base: bases.Base, diff_ids: dict[str, str]
-) -> None:
+def test_the_cheapest_way_is_taken(host: Host, shared_tmp: Path, busybox_base: bases.Base) -> None:
     told = shared_tmp / "metadata.json"
     ran = host_bench(host, shared_tmp).job(busybox_base.ref, *COMMAND, "--metadata", told)
-    agreed(diff_ids, "ways", ran.diff_id)
+    agree("results, ways", ran.diff_id)
     assert json.loads(told.read_bytes())["transport"] == cheapest(host)
 
 
 @pytest.mark.hosts("podman-rootless", "buildah-rootless")
 def test_another_way_is_taken_where_the_cheapest_fails(
-    host: Host, shared_tmp: Path, busybox_base: bases.Base, diff_ids: dict[str, str]
+    host: Host, shared_tmp: Path, busybox_base: bases.Base
 ) -> None:
     told, program = shared_tmp / "metadata.json", shared_tmp / host.program
     program.write_text(f'#!/bin/sh\ntest "$1" != unshare && exec {host.program} "$@"\n')
     program.chmod(0o755)
     options = ("--engine-path", program, "--metadata", told)
     ran = host_bench(host, shared_tmp).job(busybox_base.ref, *COMMAND, *options)
-    agreed(diff_ids, "ways", ran.diff_id)
+    agree("results, ways", ran.diff_id)
     failed = f"{host.program} unshare failed with exit code 1"
     assert f"so committing them: {failed}" in ran.stderr
     assert json.loads(told.read_bytes())["transport"] == "registry"
@@ -189,9 +176,7 @@ REMOVE = {
 
 
 @pytest.mark.hosts(naive=False)
-def test_a_base_that_only_the_engine_has(
-    host: Host, shared_tmp: Path, diff_ids: dict[str, str]
-) -> None:
+def test_a_base_that_only_the_engine_has(host: Host, shared_tmp: Path) -> None:
     bench = host_bench(host, shared_tmp)
     own = bases.write_layout(
         shared_tmp / "own", [bases.busybox_layer(), bases.file_layer("etc/own", b"own")], SETTINGS
@@ -209,7 +194,7 @@ def test_a_base_that_only_the_engine_has(
         for transport in ("auto", "registry", "archive", "auto"):
             image = shared_tmp / f"image-{transport}"
             options = ("--transport", transport, "--image", image)
-            agreed(diff_ids, "engine", bench.job(f"engine:{name}", *COMMAND, *options).diff_id)
+            agree("results, engine", bench.job(f"engine:{name}", *COMMAND, *options).diff_id)
             config = image_config(image)
             assert config["config"]["Labels"] == SETTINGS["Labels"]
             assert config["rootfs"]["diff_ids"][:2] == list(own.diff_ids)
@@ -224,20 +209,16 @@ def test_an_image_that_the_engine_cannot_find(host: Host, shared_tmp: Path) -> N
     assert "127.0.0.1:9/no/such:image" in ran.stderr
 
 
-def test_a_workdir_of_the_bases_that_is_not_there(
-    host: Host, shared_tmp: Path, diff_ids: dict[str, str]
-) -> None:
+def test_a_workdir_of_the_bases_that_is_not_there(host: Host, shared_tmp: Path) -> None:
     bench = host_bench(host, shared_tmp)
     base = bases.busybox(shared_tmp / "base", {"Env": ["PATH=/bin"], "WorkingDir": "/opt/app"})
     layer = shared_tmp / "layer.tar"
-    agreed(diff_ids, "workdir", bench.job(base.ref, "-c", "pwd > out", "-o", layer).diff_id)
+    agree("results, workdir", bench.job(base.ref, "-c", "pwd > out", "-o", layer).diff_id)
     assert set(entries(layer)) == {"opt", "opt/app", "opt/app/out"}
     assert content(layer, "opt/app/out") == b"/opt/app\n"
 
 
-def test_a_workdir_on_demand_that_is_not_there(
-    host: Host, shared_tmp: Path, diff_ids: dict[str, str]
-) -> None:
+def test_a_workdir_on_demand_that_is_not_there(host: Host, shared_tmp: Path) -> None:
     bench = host_bench(host, shared_tmp)
     base = bases.busybox(shared_tmp / "base")
     ran = bench.job(base.ref, "-w", "/opt/new", "-c", "pwd > out")
@@ -245,7 +226,7 @@ def test_a_workdir_on_demand_that_is_not_there(
         assert ran.returncode == 4, ran.stderr
         assert "mkdir -p /opt/new" in ran.stderr
     else:
-        agreed(diff_ids, "new workdir", ran.diff_id)
+        agree("results, new workdir", ran.diff_id)
 
 
 def test_backends_says_what_is_usable(host: Host) -> None:

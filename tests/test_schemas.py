@@ -39,7 +39,7 @@ EMPTY = {"plugins"}
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory, machine: None) -> Path:
     """A base, two layers of it, and a cache that has seen both jobs."""
     made = tmp_path_factory.mktemp("schemas")
     bases.busybox(made / "base")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import pytest
+
 from runcommit_core import run_commit
 from runcommit_core.testing import bases, scratch
 
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+@pytest.mark.usefixtures("machine")
 def test_the_result_names_the_transport_and_the_places(tmp_path: Path) -> None:
     base = bases.busybox(tmp_path / "base")
     commands = ["echo 1 > /one", "echo 2 > /two"]

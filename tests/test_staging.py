@@ -109,6 +109,7 @@ def test_links_in_a_loop(tmp_path: Path):
         staged.beside(tmp_path / "loop")
 
 
+@pytest.mark.usefixtures("machine")
 def test_what_is_no_regular_file_stays(tmp_path: Path):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)

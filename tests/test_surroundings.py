@@ -415,6 +415,7 @@ def test_secrets_are_taken_out_of_errors():
 # --- where it cannot work
 
 
+@pytest.mark.usefixtures("machine")
 def test_limits_of_rootless_engines(tmp_path, monkeypatch):
     def lacking() -> dict[str, str]:
         return {lack.capability: lack.reason for lack in rootless_limits("podman", top=tmp_path)}

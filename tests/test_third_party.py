@@ -28,7 +28,8 @@ def install(distribution: Path, place: Path) -> None:
     copy = place / "source"
     shutil.copytree(distribution, copy)
     pip = (sys.executable, "-m", "pip", "install", "-qq", "--disable-pip-version-check")
-    subprocess.run([*pip, "--no-deps", "--target", place / "site", copy], check=True)
+    alone = ("--no-deps", "--no-index", "--no-build-isolation")
+    subprocess.run([*pip, *alone, "--target", place / "site", copy], check=True)
 
 
 def call(
@@ -52,6 +53,8 @@ def umoci(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     shutil.rmtree(place)
 
 
+@pytest.mark.lane("umoci")
+@pytest.mark.usefixtures("machine")
 def test_the_example_passes_the_contract_as_its_author_runs_it(umoci: Path) -> None:
     tests, env = umoci / "source/tests", {STORE: str(umoci / "store")}
     done = call("pytest", "-q", tests, site=umoci / "site", cwd=umoci, **env)
@@ -63,6 +66,7 @@ def test_the_example_passes_the_contract_as_its_author_runs_it(umoci: Path) -> N
     assert {"load", "engine-base", "run-flag"} <= set(row["lacks"])
 
 
+@pytest.mark.lane("umoci")
 @pytest.mark.hosts("podman-rootless")
 class TestRootlessUmoci(BackendContract):
     """The same as a user who is not root, in that user's own store."""
@@ -86,6 +90,7 @@ class TestRootlessUmoci(BackendContract):
         return {path.name for path in jobs.iterdir()} if jobs.is_dir() else set()
 
 
+@pytest.mark.usefixtures("machine")
 def test_a_new_backend_says_what_is_to_be_written(tmp_path: Path) -> None:
     new = ("runcommit_core", "backends", "new", "sh")
     made = call(*new, tmp_path / "it", site=tmp_path)
@@ -115,6 +120,7 @@ def test_a_new_backend_says_what_is_to_be_written(tmp_path: Path) -> None:
     assert not (tmp_path / "other").exists()
 
 
+@pytest.mark.usefixtures("machine")
 def test_the_contract_says_what_a_boasting_backend_has_to_change(tmp_path: Path) -> None:
     (tmp_path / "own").mkdir()
     (tmp_path / "own/boasting.py").write_text(

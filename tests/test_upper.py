@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def overlay(tmp_path: Path) -> Iterator[Callable[..., Path]]:
+def overlay(tmp_path: Path, machine: None) -> Iterator[Callable[..., Path]]:
     """Mounts an overlay over a folder with some files and gives its merged view."""
     for name in ("lower/dir/sub", "upper", "work", "merged"):
         (tmp_path / name).mkdir(parents=True)
@@ -113,6 +113,7 @@ def test_a_file_named_like_a_whiteout_is_refused(overlay: Callable[..., Path]) -
         changes(root)
 
 
+@pytest.mark.usefixtures("machine")
 def test_only_the_real_root_reads_upper_directories() -> None:
     program = "from runcommit_core.layer.upper import can_read_uppers as can; print(can())"
     told = [
@@ -135,6 +136,7 @@ umount merged
 """
 
 
+@pytest.mark.usefixtures("machine")
 def test_an_overlay_of_a_user_namespace_is_read_there(
     overlay: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

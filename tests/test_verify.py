@@ -27,6 +27,7 @@ def forgetful() -> types.SimpleNamespace:
     return types.SimpleNamespace(**steps, save=save)
 
 
+@pytest.mark.usefixtures("machine")
 def test_lost_changes_are_told(tmp_path: Path) -> None:
     base = bases.busybox(tmp_path / "base")
     assert run_commit(base.ref, COMMANDS, backend=forgetful()).layers == ()
@@ -36,6 +37,7 @@ def test_lost_changes_are_told(tmp_path: Path) -> None:
     assert told == ["  added data/added", "  changed data/chmoded", "  removed data/deleted"]
 
 
+@pytest.mark.usefixtures("machine")
 def test_nothing_lost_is_no_error(tmp_path: Path) -> None:
     base = bases.busybox(tmp_path / "base")
     result = run_commit(base.ref, COMMANDS, backend=scratch, verify=True)

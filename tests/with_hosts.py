@@ -1,7 +1,8 @@
 """Bring the test hosts up, run one command, take them down again.
 
 ``python -m tests.with_hosts [--only NAME,…] -- COMMAND…`` exits with the command's code. What is
-started here ends here, by process id, also on Ctrl-C and SIGTERM.
+started here ends here, by process id, also on Ctrl-C and SIGTERM. ``LANE:NAME`` is one more host
+of the kind NAME, for one lane of tests.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ import sys
 from typing import TYPE_CHECKING
 
 from tests import far_machine, host_engines, host_session
-from tests.hosts import SPECS, VARIABLE, Host, HostSpec, Session
+from tests.hosts import SPECS, VARIABLE, Host, HostSpec, Session, spec_of
 
 if TYPE_CHECKING:
     import pwd
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
     from types import FrameType
 
@@ -36,11 +37,11 @@ def main() -> int:
     parser.add_argument("--only", default=",".join(spec.name for spec in SPECS))
     parser.add_argument("command", nargs="+")
     options = parser.parse_args()
-    wanted = options.only.split(",")
+    wanted = {called: spec_of(called) for called in filter(None, options.only.split(","))}
     os.umask(0o022)
     for number in ENDING:
         signal.signal(number, _interrupt)
-    with _session([spec for spec in SPECS if spec.name in wanted]) as description:
+    with _session(wanted) as description:
         return _run(options.command, {**os.environ, VARIABLE: str(description)})
 
 
@@ -72,7 +73,7 @@ def _run(command: Sequence[str], env: dict[str, str]) -> int:
 
 
 @contextlib.contextmanager
-def _session(specs: Sequence[HostSpec]) -> Iterator[Path]:
+def _session(specs: Mapping[str, HostSpec]) -> Iterator[Path]:
     names = host_session.Names.random()
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(host_session.session_folder(names))
@@ -80,16 +81,17 @@ def _session(specs: Sequence[HostSpec]) -> Iterator[Path]:
         shared.mkdir()
         shared.chmod(0o1777)
         user = None
-        if any(spec.rootless for spec in specs):
+        if any(spec.rootless for spec in specs.values()):
             user = stack.enter_context(host_session.unprivileged_user(names))
         far = None
-        if any(spec.far for spec in specs):
+        if any(spec.far for spec in specs.values()):
             far = stack.enter_context(far_machine.far_machine(folder / "far", names))
         hosts = {}
-        for spec in specs:
-            host = _host(spec, folder / spec.name, names, stack, user, far)
+        for number, (called, spec) in enumerate(specs.items()):
+            place = folder / called.replace(":", "-")
+            host = _host(spec, place, names.of_host(number), stack, user, far)
             stack.callback(_remove_containers, host)
-            hosts[spec.name] = host
+            hosts[called] = host
         if user:
             host_session.wheel_environment(folder)
         Session(shared, hosts).save(folder / "hosts.json")
@@ -105,7 +107,7 @@ def _host(
     far: far_machine.FarMachine | None,
 ) -> Host:
     home = folder / "home"
-    runtime = folder.parent / "run" / str(SPECS.index(spec))
+    runtime = folder.parent / "run" / str(names.number)
     temporary = folder / "tmp"
     for made in (home, runtime, temporary):
         made.mkdir(parents=True)
