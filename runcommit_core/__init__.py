@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from runcommit_core.api import Extracted, run_commit, run_extract
-    from runcommit_core.engine import process
+    from runcommit_core.engine import images, process, services
+    from runcommit_core.engine.client import Client
+    from runcommit_core.engine.copies import forget_copy, found_copy, recalled_copy
     from runcommit_core.engine.saveroot import save_root
     from runcommit_core.engine.saveupper import save_upper
+    from runcommit_core.engine.settling import settled, without_a_trace
     from runcommit_core.engine.transport import Transport
     from runcommit_core.errors import (
         ArchiveError,
@@ -31,10 +34,17 @@ if TYPE_CHECKING:
     from runcommit_core.explanation.explain import explain
     from runcommit_core.explanation.model import Explanation, PlannedCommand
     from runcommit_core.files.reading import list_files, read_files
-    from runcommit_core.housekeeping.copies import forget_copy, found_copy, recalled_copy
+    from runcommit_core.housekeeping import inventory
     from runcommit_core.housekeeping.orphans import await_orphans, end_orphans, made_by
     from runcommit_core.interface.access import Access
-    from runcommit_core.interface.findings import Finding, space_finding, version_finding
+    from runcommit_core.interface.engineflags import flag_values
+    from runcommit_core.interface.findings import (
+        Finding,
+        overlay_finding,
+        place_finding,
+        space_finding,
+        version_finding,
+    )
     from runcommit_core.interface.hookspecs import Backend, hookimpl
     from runcommit_core.interface.job import Job
     from runcommit_core.interface.place import Place, place_at
@@ -54,20 +64,31 @@ if TYPE_CHECKING:
         RunOptions,
         SavedImage,
     )
+    from runcommit_core.surroundings import containers
     from runcommit_core.surroundings.amounts import parse_size
     from runcommit_core.surroundings.capabilities import added_capabilities
+    from runcommit_core.surroundings.elsewhere import mounts_elsewhere
     from runcommit_core.surroundings.emulation import check_emulation
     from runcommit_core.surroundings.limits import rootless_limits
     from runcommit_core.surroundings.variables import (
         PUBLIC_VARIABLES,
         client_environment,
+        variable_stand_ins,
         variable_words,
     )
 
 _HOMES = {
     "api": ("Extracted", "run_commit", "run_extract"),
-    "housekeeping.copies": ("forget_copy", "found_copy", "recalled_copy"),
-    "interface.findings": ("Finding", "space_finding", "version_finding"),
+    "engine.client": ("Client",),
+    "engine.copies": ("forget_copy", "found_copy", "recalled_copy"),
+    "interface.engineflags": ("flag_values",),
+    "interface.findings": (
+        "Finding",
+        "overlay_finding",
+        "place_finding",
+        "space_finding",
+        "version_finding",
+    ),
     "errors": (
         "ArchiveError",
         "BackendContractError",
@@ -86,6 +107,7 @@ _HOMES = {
     "interface.hookspecs": ("Backend", "hookimpl"),
     "engine.saveroot": ("save_root",),
     "engine.saveupper": ("save_upper",),
+    "engine.settling": ("settled", "without_a_trace"),
     "interface.job": ("Job",),
     "interface.values": (
         "Container",
@@ -109,9 +131,22 @@ _HOMES = {
     "surroundings.amounts": ("parse_size",),
     "surroundings.capabilities": ("added_capabilities",),
     "surroundings.emulation": ("check_emulation",),
+    "surroundings.elsewhere": ("mounts_elsewhere",),
     "surroundings.limits": ("rootless_limits",),
-    "surroundings.variables": ("PUBLIC_VARIABLES", "client_environment", "variable_words"),
+    "surroundings.variables": (
+        "PUBLIC_VARIABLES",
+        "client_environment",
+        "variable_stand_ins",
+        "variable_words",
+    ),
     "engine.transport": ("Transport",),
+}
+_MODULES = {
+    "containers": "surroundings.containers",
+    "images": "engine.images",
+    "inventory": "housekeeping.inventory",
+    "process": "engine.process",
+    "services": "engine.services",
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -121,6 +156,7 @@ __all__ = [
     "ArchiveError",
     "Backend",
     "BackendContractError",
+    "Client",
     "CommandError",
     "CommandTimeoutError",
     "Container",
@@ -154,15 +190,22 @@ __all__ = [
     "await_orphans",
     "check_emulation",
     "client_environment",
+    "containers",
     "end_orphans",
     "explain",
+    "flag_values",
     "forget_copy",
     "found_copy",
     "hookimpl",
+    "images",
+    "inventory",
     "list_files",
     "made_by",
+    "mounts_elsewhere",
+    "overlay_finding",
     "parse_size",
     "place_at",
+    "place_finding",
     "process",
     "read_files",
     "recalled_copy",
@@ -171,15 +214,19 @@ __all__ = [
     "run_extract",
     "save_root",
     "save_upper",
+    "services",
+    "settled",
     "space_finding",
+    "variable_stand_ins",
     "variable_words",
     "version_finding",
+    "without_a_trace",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "process":
-        return importlib.import_module("runcommit_core.engine.process")
+    if name in _MODULES:
+        return importlib.import_module(f"runcommit_core.{_MODULES[name]}")
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f"runcommit_core.{_HOME[name]}"), name)

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runcommit_core import EngineError, Finding, process, version_finding
+from runcommit_core import EngineError, EngineOptions, Finding, process, version_finding
 from runcommit_core.doctor import machine, rootless
 from runcommit_core.engine.cures import cure_for
+from runcommit_core.plugins.backends import describe, installed
 from tests.test_backends import host_bench
 
 if TYPE_CHECKING:
@@ -183,6 +184,13 @@ def test_no_engine_at_all(tmp_path: Path):
     assert "cannot be used: docker, podman, buildah" in done.errors
 
 
+@pytest.fixture
+def _all_backends() -> None:
+    for item in installed():
+        describe(item.name, EngineOptions(path="/no/such/program"))
+
+
+@pytest.mark.usefixtures("_all_backends")
 @pytest.mark.parametrize(("words", "cure"), ENGINES_SAY.items())
 def test_known_words_have_a_cure(words: str, cure: str):
     assert cure in cure_for(f"Error: {words}\n")
@@ -227,7 +235,6 @@ def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 def test_findings_of_a_backend_of_somebody_elses(monkeypatch: pytest.MonkeyPatch):
     from runcommit_core import hookimpl
     from runcommit_core.doctor import report
-    from runcommit_core.interface.values import EngineOptions
     from tests import canned
 
     @hookimpl

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import itertools
 import re
 import subprocess
 import sys
@@ -26,6 +27,7 @@ PACKAGES = (
     *sorted(TOP.glob("examples/*/runcommit_*")),
 )
 ENGINES = ("docker", "podman", "buildah")
+ENGINE = re.compile("|".join(ENGINES), re.IGNORECASE)
 PLUGGABLE = {"runcommit_core", "runcommit_core.testing"}
 """What a backend may import from: what a third party's backend has, too."""
 
@@ -121,6 +123,67 @@ def test_core_knows_no_backend():
         if module.partition(".")[0] in backends
     ]
     assert found == []
+
+
+FORMATS = re.compile(
+    r"docker[-_]?(archive|tar|hub|file|ignore|flags|run_flags|manifest|types|init|config|layer|index)"
+    r"|docker\.io|vnd\.docker|docker://|docker-(content|distribution)-|is_docker|as_docker|_docker_documents|_DOCKERS"
+    r"|below_docker|Docker-Content-Digest|docker-credential-|\.dockerenv|podman-init|docker-daemon"
+    r"|\.docker$",
+    re.IGNORECASE,
+)
+"""Formats and protocols that bear an engine's name and are everybody's."""
+
+NAMED = {
+    # what runcommit brings, and what users are told to choose
+    "plugins/builtin.py": 5,
+    # the keys of the published answer to `image id`
+    "cli/commands.py": 4,
+    # schemes of names for images, which are told from paths
+    "oci/references.py": 1,
+    # whose syntax, and whose archives and images, a text for users is about
+    "cli/options.py": 2,
+    "oci/candidates.py": 1,
+    "oci/detect.py": 3,
+    "publish/finish.py": 1,
+    # names that a variable must not have in the environment of a client
+    "surroundings/variables.py": 1,
+}
+"""Modules of the core in whose code an engine's name stands, and how often."""
+
+
+def named_engines(tree: ast.Module) -> Iterator[str]:
+    """Names and texts of a module that name an engine; docstrings aside."""
+    told = {
+        id(node.body[0].value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+        if node.body and isinstance(node.body[0], ast.Expr)
+    }
+    told |= {
+        id(after.value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Module | ast.ClassDef)
+        for before, after in itertools.pairwise(node.body)
+        if isinstance(before, ast.Assign | ast.AnnAssign) and isinstance(after, ast.Expr)
+    }
+    for node in ast.walk(tree):
+        texts = [getattr(node, field, None) for field in ("id", "attr", "name", "arg", "module")]
+        if isinstance(node, ast.Constant) and id(node) not in told:
+            texts.append(node.value)
+        for text in texts:
+            if isinstance(text, str) and ENGINE.search(FORMATS.sub("", text)):
+                yield text
+
+
+def test_core_names_no_engine():
+    """A backend brings its engine's names, variables and sentences."""
+    found = {
+        path.relative_to("runcommit_core").as_posix(): [*named_engines(tree)]
+        for path, tree in sources(CORE)
+        if "testing" not in path.parts
+    }
+    assert {path: len(texts) for path, texts in found.items() if texts} == NAMED, found
 
 
 def test_no_module_of_a_backend_takes_the_name_of_a_step():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import subprocess
 import sys
@@ -19,15 +20,16 @@ from runcommit_core.engine.tunnel import tunnel, tunnel_command
 from runcommit_core.housekeeping.orphans import orphans
 from runcommit_core.interface.mode import Mode
 from runcommit_core.plan.making import located, scratch_image
-from runcommit_docker import address
-from runcommit_docker.address import place_of as dockers_place
-from runcommit_podman.address import place_of as podmans_place
+from runcommit_docker import daemon
+from runcommit_docker.daemon import place_of as dockers_place
+from runcommit_podman_service import connections
+from runcommit_podman_service.address import place_of as podmans_place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ENGINE = EngineOptions()
-DEFAULT = address._DEFAULT
+DEFAULT = daemon._DEFAULT
 
 
 @pytest.mark.parametrize(
@@ -75,7 +77,7 @@ def test_a_socket_that_a_forwarder_listens_on_is_not_ours(tmp_path: Path):
 @pytest.fixture
 def docker(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A client's configuration without contexts; no test asks who listens on the real socket."""
-    monkeypatch.setattr(address, "_DEFAULT", "unix:///no/such/docker.sock")
+    monkeypatch.setattr(daemon, "_DEFAULT", "unix:///no/such/docker.sock")
     for name in ("DOCKER_HOST", "DOCKER_CONTEXT"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
@@ -130,18 +132,27 @@ def test_a_context_that_docker_does_not_know(docker: Path):
         dockers_place(engine)
 
 
-CONNECTIONS = """[
- {"Name": "near", "URI": "unix:///x.sock", "Identity": "", "Default": false},
- {"Name": "far", "URI": "ssh://me@far:22/x.sock", "Identity": "/key", "Default": true}
-]"""
+CONNECTIONS = {
+    "Connection": {
+        "Default": "far",
+        "Connections": {
+            "near": {"URI": "unix:///x.sock"},
+            "far": {"URI": "ssh://me@far:22/x.sock", "Identity": "/key"},
+        },
+    }
+}
 
 
 @pytest.fixture
 def podman(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
-    """A client with two connections."""
-    for name in ("CONTAINER_HOST", "CONTAINER_CONNECTION", "CONTAINER_SSHKEY"):
+    """A program that need not be asked, for its user has two connections in a file."""
+    for name in ("CONTAINER_HOST", "CONTAINER_CONNECTION", "CONTAINER_SSHKEY", "CONTAINERS_CONF"):
         monkeypatch.delenv(name, raising=False)
-    return program(tmp_path, CONNECTIONS)
+    monkeypatch.setattr(connections, "_MACHINES", ())
+    monkeypatch.setenv("PODMAN_CONNECTIONS_CONF", str(tmp_path / "connections.json"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    (tmp_path / "connections.json").write_text(json.dumps(CONNECTIONS))
+    return "/no/such/podman"
 
 
 def test_podman_needs_no_service(podman: str):
@@ -155,7 +166,7 @@ def test_podmans_default_connection_is_pinned(podman: str):
 
 
 def test_podmans_service_of_this_machine(podman: str, tmp_path: Path):
-    program(tmp_path, "[]")
+    (tmp_path / "connections.json").unlink()
     place = podmans_place(EngineOptions(path=podman, flags=("--remote",)))
     assert (place.address, place.here) == ("unix:", True)
 

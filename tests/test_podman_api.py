@@ -22,9 +22,9 @@ import pytest
 import runcommit_podman_api as backend
 from runcommit_core import EngineOptions, UsageError
 from runcommit_core.plugins.backends import installed
-from runcommit_podman_api import connections, tunnel
-from runcommit_podman_api.address import Address, address_of
 from runcommit_podman_api.flags import part_of
+from runcommit_podman_service import connections, tunnel
+from runcommit_podman_service.address import Address, address_of
 from tests.hosts import session
 from tests.sshd import free_port, sshd
 from tests.test_failure_help import FAILING, command_of, enter_by_hand

@@ -12,6 +12,7 @@ import click
 
 from runcommit_core.cli import completion
 from runcommit_core.cli.progress import MODES
+from runcommit_core.plugins.builtin import BUILT_IN
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -51,7 +52,7 @@ choice = _group(
     click.option(
         "-b", "--backend", default="auto", envvar="RUNCOMMIT_BACKEND", show_envvar=True,
         show_default=True, metavar="NAME", shell_complete=completion.backend_names,
-        help="docker, podman, buildah, podman-api, an installed one, or package.module[:object].  "
+        help=f"{', '.join(BUILT_IN)}, an installed one, or package.module[:object].  "
         "auto takes the first that is usable, in the order of `runcommit backends`.",
     ),
     click.option(

@@ -73,7 +73,7 @@ def _mappers() -> Finding:
 
 def _subordinate(kind: str, name: str) -> Finding:
     flag = "--add-subuids" if kind == "subuid" else "--add-subgids"
-    cure = f"as root `usermod {flag} 100000-165535 {name}`, then `podman system migrate`"
+    cure = f"as root `usermod {flag} 100000-165535 {name}`, then the engine's `system migrate`"
     try:
         lines = Path(f"/etc/{kind}").read_text(encoding="utf-8").splitlines()
     except OSError:

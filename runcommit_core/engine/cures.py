@@ -3,36 +3,24 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
 
 _SUBORDINATE_IDS = (
     "give your user subordinate ids: as root `usermod --add-subuids 100000-165535"
-    " --add-subgids 100000-165535 USER`, then `podman system migrate`"
+    " --add-subgids 100000-165535 USER`, then the engine's `system migrate`, if it has one"
 )
 
+Cure = tuple[re.Pattern[str], str]
 
-def _cure(words: str, cure: str) -> tuple[re.Pattern[str], str]:
+
+def _cure(words: str, cure: str) -> Cure:
     return re.compile(words, re.IGNORECASE | re.DOTALL), cure
 
 
-_CURES = (
-    _cure(
-        r"cgroups in hybrid mode not supported",
-        'crun refuses hybrid cgroups: write runtime = "runc" below [engine] in containers.conf',
-    ),
-    _cure(
-        r"setrlimit|RLIMIT_(NOFILE|NPROC)",
-        "limits cannot be raised here: write default_ulimits = [] below [containers] in"
-        " containers.conf",
-    ),
-    _cure(
-        r"permission denied .{0,80}docker|docker\.sock: connect: permission denied",
-        "join the group docker (as root: `usermod -aG docker USER`) and log in again, or use a"
-        " rootless daemon",
-    ),
-    _cure(
-        r"client version \S+ is too new",
-        "set DOCKER_API_VERSION to the version that the daemon names, or update the daemon",
-    ),
+_ON_THE_WAY = (
     _cure(
         r"closed by remote host|error waiting for container|/wait\": "
         r"|dial-stdio\] has exited.{0,200}stderr=\s*\Z",
@@ -47,11 +35,7 @@ _CURES = (
     _cure(
         r"permission denied \(publickey|unable to authenticate",
         "ssh must get there without a password: load the key into ssh-agent, or name it with"
-        " IdentityFile in ~/.ssh/config (podman: --identity, CONTAINER_SSHKEY)",
-    ),
-    _cure(
-        r"strconv.Atoi: parsing",
-        "podman wants the port in the address as well: ssh://USER@HOST:22/run/podman/podman.sock",
+        " IdentityFile in ~/.ssh/config",
     ),
     _cure(
         r"bind source path does not exist|statfs \S+: no such file",
@@ -60,27 +44,29 @@ _CURES = (
     ),
     _cure(
         r"could not resolve hostname|(error during|failed to) connect.{0,600}no such host",
-        "no machine has that name: look at the engine's address (DOCKER_HOST, `docker context ls`,"
-        " CONTAINER_HOST, `podman system connection list`)",
+        "no machine has that name: look at the engine's address, in its variables and in its"
+        " contexts or connections",
     ),
     _cure(
-        r"(docker|podman): (command )?not found",
+        r"sh: (line )?\d+: \S+: (command )?not found",
         "install the engine there, or put its program on the PATH that ssh commands have there",
     ),
+)
+"""What keeps us from an engine, whichever it is."""
+
+_THERE = (
     _cure(
-        r"cannot connect to podman|unable to connect to podman",
-        "start the service (`systemctl start podman.socket`), or set CONTAINER_HOST or the"
-        " connection right",
+        r"(error during|failed to) connect.{0,600}(ssh: |dial tcp|timed out|refused)",
+        "is that machine up, and is its engine (or sshd) at that address?",
     ),
     _cure(
-        r"docker daemon at (tcp|ssh)"
-        r"|(error during|failed to) connect.{0,600}(ssh: |dial tcp|timed out|refused)",
-        "is that machine up, and is its engine (or sshd) at that address?  `docker context ls` and"
-        " `podman system connection list` show where they look",
+        r"cgroups in hybrid mode not supported",
+        'crun refuses hybrid cgroups: write runtime = "runc" below [engine] in containers.conf',
     ),
     _cure(
-        r"cannot connect to the docker daemon|error during connect|failed to connect to the docker",
-        "start the daemon (`systemctl start docker`), or set DOCKER_HOST or the context right",
+        r"setrlimit|RLIMIT_(NOFILE|NPROC)",
+        "limits cannot be raised here: write default_ulimits = [] below [containers] in"
+        " containers.conf",
     ),
     _cure(
         r"""exec(utable)?:? "?new[ug]idmap"?.{0,40}not found""",
@@ -112,8 +98,8 @@ _CURES = (
     ),
     _cure(
         r"graph driver .{0,40}overwritten by graph driver",
-        "the store was made with another driver: `podman system reset` makes a new one, and loses"
-        " what is in it",
+        "the store was made with another driver: choose that one again, or a new store, which loses"
+        " what is in this one",
     ),
     _cure(
         r"not supported over|kernel does not support overlay|overlay: invalid argument",
@@ -162,8 +148,7 @@ _CURES = (
     ),
     _cure(
         r"network \S+ not found|unable to find network with name",
-        "--network takes none, host, or a network of the engine's own (`docker network ls`,"
-        " `podman network ls`)",
+        "--network takes none, host, or a network of the engine's own (its `network ls`)",
     ),
     _cure(
         r"cannot use networks as rootless",
@@ -188,8 +173,26 @@ _CURES = (
         " containers.conf",
     ),
 )
+"""What keeps an engine from working."""
+
+_brought: dict[str, tuple[Cure, ...]] = {}
+
+
+def consult(backend: str, cures: Mapping[str, str]) -> None:
+    """Know what a backend knows of its engine's words, too; re.error for what is no expression."""
+    _brought.pop(backend, None)
+    if cures:
+        _brought[backend] = tuple(_cure(words, cure) for words, cure in cures.items())
 
 
 def cure_for(words: str) -> str:
     """What to do about an engine's error message; empty for one that is not known."""
-    return next((cure for pattern, cure in _CURES if pattern.search(words)), "")
+    return next((cure for pattern, cure in _known() if pattern.search(words)), "")
+
+
+def _known() -> Iterable[Cure]:
+    """The backend that was loaded last knows most about it."""
+    yield from _ON_THE_WAY
+    for cures in reversed(_brought.values()):
+        yield from cures
+    yield from _THERE

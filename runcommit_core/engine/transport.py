@@ -119,22 +119,27 @@ class Transport:
         return self._access().reference(job_id)
 
     def deliver(
-        self, *, pull: Callable[[Access], None], load: Callable[[Iterator[bytes]], None]
+        self,
+        *,
+        pull: Callable[[Access], object] | None = None,
+        load: Callable[[Iterator[bytes]], object],
     ) -> None:
         """Bring the private copy of the base into the engine.
 
         ``pull`` is given what the engine needs to pull ``access.reference("base")``, ``load`` an
-        archive to stream into the engine, which holds the image under ``name``.
+        archive to stream into the engine, which holds the image under ``name``.  Without ``pull``,
+        for an engine that has no client of registries, archives go.
         """
-        pull, load = in_turn(self.name, pull), in_turn(self.name, load)
-        if self._image.portable and self._reachable():
+        if pull and self._image.portable and self._reachable():
             try:
-                self._serve(pull)
+                self._serve(in_turn(self.name, pull))
             except EngineError as error:
                 self._give_up("pull from", error)
             else:
                 return
-        load(metered(self._archive(), Meter(self._route.progress, "to engine", "archive")))
+        in_turn(self.name, load)(
+            metered(self._archive(), Meter(self._route.progress, "to engine", "archive"))
+        )
 
     def upper(self, find: Callable[[], str], *, enter: Sequence[str] = ()) -> Path | None:
         """The container's upper directory, where it can serve instead of a commit.
@@ -184,14 +189,15 @@ class Transport:
         self,
         tag: str,
         *,
-        push: Callable[[Access], None],
+        push: Callable[[Access], object] | None = None,
         save: Callable[[], contextlib.AbstractContextManager[BinaryIO]],
     ) -> SavedImage:
         """Bring an image out of the engine that was committed under ``access.reference(tag)``.
 
-        ``push`` pushes it there, ``save`` opens a docker-archive of it as a stream.
+        ``push`` pushes it there, if the engine has a client of registries; ``save`` opens a
+        docker-archive of it as a stream.
         """
-        if self._reachable():
+        if push and self._reachable():
             try:
                 self._ask_us(push)
             except EngineError as error:
@@ -282,7 +288,7 @@ class Transport:
             return False
         return True
 
-    def _serve(self, pull: Callable[[Access], None]) -> None:
+    def _serve(self, pull: Callable[[Access], object]) -> None:
         """Let the engine pull; once more with layers as they are stored where that fails."""
         endpoint = self._registry()
         if self._is_near() and self._is_private:
@@ -296,7 +302,7 @@ class Transport:
             endpoint.serve(self._image)
             self._ask_us(pull)
 
-    def _ask_us(self, transfer: Callable[[Access], None]) -> None:
+    def _ask_us(self, transfer: Callable[[Access], object]) -> None:
         """Let the engine pull or push.
 
         Where another machine's loopback was behind a local address, somebody else may answer it.

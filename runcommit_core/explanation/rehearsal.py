@@ -140,10 +140,13 @@ class RehearsedTransport(Transport):
         return self._placeholder
 
     def deliver(
-        self, *, pull: Callable[[Access], None], load: Callable[[Iterator[bytes]], None]
+        self,
+        *,
+        pull: Callable[[Access], object] | None = None,
+        load: Callable[[Iterator[bytes]], object],
     ) -> None:
         with self._recorder.condition(self._when):
-            if self.mode is Mode.ARCHIVE or not self._image.portable:
+            if pull is None or self.mode is Mode.ARCHIVE or not self._image.portable:
                 load(iter(()))
                 return
             pull(self._access())
@@ -158,13 +161,13 @@ class RehearsedTransport(Transport):
         self,
         tag: str,  # noqa: ARG002 - the same as the real one's
         *,
-        push: Callable[[Access], None],
+        push: Callable[[Access], object] | None = None,
         save: Callable[[], contextlib.AbstractContextManager[BinaryIO]],
     ) -> SavedImage:
-        used = "archive" if self.mode is Mode.ARCHIVE else "registry"
-        if self.mode is not Mode.ARCHIVE:
+        used = "archive" if push is None or self.mode is Mode.ARCHIVE else "registry"
+        if push and self.mode is not Mode.ARCHIVE:
             push(self._access())
-        if self.mode is Mode.ARCHIVE:
+        if used == "archive":
             with save():
                 pass
         elif self.mode is Mode.AUTO:

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from runcommit_core.cachedir import cache_dir
 from runcommit_core.engine import process
+from runcommit_core.engine.choosing import selecting
+from runcommit_core.engine.copies import used_marker
 from runcommit_core.errors import ArchiveError
 from runcommit_core.interface.values import EngineOptions
 from runcommit_core.oci.jsondoc import object_at, parse_record, text_at, texts_at
@@ -29,17 +31,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
 log = logging.getLogger("runcommit")
-
-SELECTING = (
-    *("HOME", "PATH", "TMPDIR"),
-    *("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_RUNTIME_DIR"),
-    *("DOCKER_API_VERSION", "DOCKER_CERT_PATH", "DOCKER_CONFIG", "DOCKER_CONTEXT", "DOCKER_HOST"),
-    *("DOCKER_TLS_VERIFY", "CONTAINERD_ADDRESS", "CONTAINERD_NAMESPACE", "NERDCTL_TOML"),
-    *("CONTAINER_CONNECTION", "CONTAINER_HOST", "CONTAINER_SSHKEY", "PODMAN_CONNECTIONS_CONF"),
-    *("CONTAINERS_CONF", "CONTAINERS_CONF_OVERRIDE", "CONTAINERS_STORAGE_CONF"),
-    *("STORAGE_DRIVER", "STORAGE_OPTS", "BUILDAH_ISOLATION"),
-)
-"""The variables that choose an engine, or what of it."""
 
 _FORM = 1
 _SUFFIX = ".json"
@@ -95,7 +86,7 @@ class LedgerEntry:
             "backend": backend,
             "engine_path": _absolute(engine.path),
             "engine_flags": list(engine.flags),
-            "environment": selecting(),
+            "environment": selecting(backend),
             "folder": os.fspath(folder),
             "mark": mark(),
             "outputs": sorted({os.fspath(path.resolve().parent) for path in outputs if path}),
@@ -158,20 +149,17 @@ def known_jobs() -> Iterator[list[Known]]:
         yield [found for path in paths if (found := _known(path, locks))]
 
 
-def selecting(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The words of the environment that choose an engine."""
-    return {name: environment[name] for name in SELECTING if name in environment}
-
-
 @contextlib.contextmanager
 def environment_of(job: Known) -> Iterator[None]:
-    """Let the engine be chosen as the job had it."""
-    before = selecting()
+    """Let the engine be chosen as the job had it; its backend is best loaded before."""
+    before = selecting(job.backend) | {
+        name: os.environ[name] for name in job.environment if name in os.environ
+    }
     try:
-        _select(job.environment)
+        _select(before, job.environment)
         yield
     finally:
-        _select(before)
+        _select(job.environment, before)
 
 
 def jobs_folder() -> Path:
@@ -181,13 +169,8 @@ def jobs_folder() -> Path:
     return folder
 
 
-def used_marker(base: str) -> Path:
-    """The file whose time says when a job used this private copy last; see :mod:`.copies`."""
-    return cache_dir() / "bases" / base.rpartition(":")[2]
-
-
-def _select(chosen: Mapping[str, str]) -> None:
-    for name in SELECTING:
+def _select(names: Iterable[str], chosen: Mapping[str, str]) -> None:
+    for name in names:
         os.environ.pop(name, None)
     os.environ.update(chosen)
 

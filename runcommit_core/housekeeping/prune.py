@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from runcommit_core.cachedir import cache_dir
 from runcommit_core.engine import process
+from runcommit_core.engine.copies import used_marker
 from runcommit_core.errors import EngineError, RuncommitError, UnknownBackendError
 from runcommit_core.housekeeping import ledger
 from runcommit_core.housekeeping.orphans import orphans
@@ -97,6 +98,8 @@ class Prune:
 
     def _of_job(self, job: Known) -> Iterator[Found]:
         problems = len(self.problems)
+        with contextlib.suppress(RuncommitError):
+            _steps(job.backend)  # which tells what variables chose the engine
         found = functools.partial(Found, job=job.id, kept=job.kept)
         if job.kept and not self._choice.kept:
             with contextlib.suppress(RuncommitError), ledger.environment_of(job):
@@ -269,7 +272,7 @@ def _cached() -> Iterator[Leftover]:
 def _last_use(base: str) -> float:
     """When a job of ours used this private copy last; 0 when none is known to have."""
     try:
-        return ledger.used_marker(base).stat().st_mtime
+        return used_marker(base).stat().st_mtime
     except FileNotFoundError:
         return 0.0
 

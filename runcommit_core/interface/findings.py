@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
 
+    from runcommit_core.interface.place import Place
+
 Status = Literal["ok", "info", "warning", "problem"]
 
 _FREE_AT_LEAST = 1 << 30
@@ -59,3 +61,29 @@ def space_finding(check: str, folder: str | os.PathLike[str]) -> Finding:
     if free < _FREE_AT_LEAST:
         return Finding("warning", check, found, "free some space, or move it to another disk")
     return Finding("ok", check, found)
+
+
+def overlay_finding(
+    driver: str, *, native: bool, options: object, rootless: bool, then: str
+) -> Finding:
+    """What a store is worth to us that storage.conf describes: changes must be overlay's own.
+
+    ``native`` is whether they are, ``options`` the store's; ``then`` is what to do after a change.
+    """
+    if native:
+        return Finding("ok", "storage", f"{driver}, the kernel's own")
+    with_what = " with fuse-overlayfs" if "mount_program" in str(options) else ""
+    where = "~/.config/containers/storage.conf" if rootless else "/etc/containers/storage.conf"
+    return Finding(
+        "warning", "storage", f"{driver}{with_what}: no overlay of the kernel's own, so each job"
+        " reads the container's whole root",
+        f'driver = "overlay", no mount_program, in {where}; then {then}',
+    )  # fmt: skip
+
+
+def place_finding(check: str, place: Place) -> Finding:
+    """Tell where an engine is, and what it means for a job that it is elsewhere."""
+    if place.here:
+        return Finding("info", check, place.address)
+    way = "ssh takes the registry there" if place.ssh else "images go as archives"
+    return Finding("info", check, f"{place.address}, another machine's: {way}; no mounts")

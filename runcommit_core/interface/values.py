@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import field
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
+from runcommit_core.errors import EngineError
 from runcommit_core.layer.exclusion import Exclusion
 from runcommit_core.records import record
 
@@ -245,6 +246,18 @@ class EngineInfo:
     rootless: bool = False
     storage: str = ""
     problem: str = ""
+
+    @classmethod
+    def asked(cls, name: str, ask: Callable[[], Mapping[str, Any]]) -> EngineInfo:
+        """What ``ask`` answers, as fields; an EngineError of it becomes the ``problem``.
+
+        That is the last line that the engine said, else the first of the error.
+        """
+        try:
+            return cls(name=name, **ask())
+        except EngineError as error:
+            words = error.output.strip().splitlines()[-1:] or str(error).splitlines()[:1]
+            return cls(name=name, problem=words[0])
 
 
 @record

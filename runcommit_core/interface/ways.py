@@ -43,7 +43,10 @@ class Ways(Protocol):
         ...
 
     def deliver(
-        self, *, pull: Callable[[Access], None], load: Callable[[Iterator[bytes]], None]
+        self,
+        *,
+        pull: Callable[[Access], object] | None = None,
+        load: Callable[[Iterator[bytes]], object],
     ) -> None:
         """Bring the private copy of the base into the engine: it pulls, or loads an archive."""
         ...
@@ -60,7 +63,7 @@ class Ways(Protocol):
         self,
         tag: str,
         *,
-        push: Callable[[Access], None],
+        push: Callable[[Access], object] | None = None,
         save: Callable[[], contextlib.AbstractContextManager[BinaryIO]],
     ) -> SavedImage:
         """Bring an image out of the engine that was committed under ``access.reference(tag)``."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 from runcommit_core.engine.background import Background
+from runcommit_core.plugins.builtin import BUILT_IN, GROUP
+from runcommit_core.plugins.distributions import names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -15,9 +17,6 @@ if TYPE_CHECKING:
     from runcommit_core.interface.hookspecs import Pipeline
     from runcommit_core.interface.values import EngineInfo, EngineOptions
     from runcommit_core.plugins.loading import Plugin
-
-OPEN = ("auto", "docker", "podman", "buildah", "podman-api")
-"""Names that make sense without a look at what is installed."""
 
 
 class Choice:
@@ -39,7 +38,7 @@ class Choice:
         self._plugins = tuple(plugins)
         self._chosen: tuple[str, Pipeline] | None = None
         self._asked: Background[EngineInfo] | None = None
-        self.late = late and wanted in OPEN
+        self.late = late and _makes_sense(wanted)
         if not self.late:
             self.settle()
 
@@ -84,6 +83,13 @@ class Choice:
 
         name, chosen = choose_backend(self._wanted, self._engine)
         return name, pipeline(chosen, name, self._plugins)
+
+
+def _makes_sense(wanted: str | object) -> bool:
+    """Whether there is such a backend, as far as names tell: nothing is imported."""
+    if not isinstance(wanted, str):
+        return False
+    return wanted == "auto" or wanted in BUILT_IN or wanted in names(GROUP)
 
 
 class _Later:

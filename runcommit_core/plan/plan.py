@@ -7,6 +7,7 @@ import time
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from runcommit_core.engine.choosing import selecting
 from runcommit_core.errors import UsageError
 from runcommit_core.housekeeping.ledger import LedgerEntry
 from runcommit_core.interface.progress import JobStarted
@@ -122,11 +123,15 @@ def plan(
 
 def settled(planned: Plan, job: Job) -> Job:
     """The job with what the cache did not need: its backend, and where that engine is."""
-    if planned.choice.name == job.backend:
-        return job
     name, steps = planned.choice.settle()
-    planned.entry.note(backend=name)
+    if job.place and name == job.backend:
+        return job
+    if name != job.backend:
+        planned.entry.note(backend=name)
+    planned.entry.note(environment=selecting(name))
     place = place_of(steps, job.engine, planned.entry)
+    if place is None and name == job.backend:
+        return job
     engine = place.engine if place else job.engine
     return job_beside(job, job.base, backend=name, place=place, engine=engine)
 

@@ -9,6 +9,8 @@ import pluggy
 from runcommit_core.errors import BackendContractError, UnknownBackendError
 from runcommit_core.interface.hookspecs import PROJECT, REQUIRED_STEPS, Pipeline
 from runcommit_core.interface.values import EngineInfo, EngineOptions
+from runcommit_core.plugins.brought import LAST, note_brought, priority_of
+from runcommit_core.plugins.builtin import BUILT_IN, ENGINES, GROUP
 from runcommit_core.plugins.distributions import sole
 from runcommit_core.plugins.importing import imported
 from runcommit_core.records import record
@@ -20,11 +22,6 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
     from runcommit_core.plugins.loading import Plugin
-
-GROUP = "runcommit.backends"
-
-AUTO_ORDER = ("docker", "podman", "buildah", "podman-api")
-"""In which order ``auto`` tries backends; installed ones of other names follow by name."""
 
 
 @record
@@ -52,7 +49,7 @@ def installed() -> list[Installed]:
     ]
     if not is_installed():
         found += _unpacked()
-    return sorted(found, key=lambda item: (_rank(item.name), item.name, item.distribution))
+    return sorted(found, key=lambda item: (_rank(item), item.name, item.distribution))
 
 
 def _unpacked() -> list[Installed]:
@@ -62,7 +59,7 @@ def _unpacked() -> list[Installed]:
 
     return [
         Installed(name, "runcommit", version(), EntryPoint(name, module, GROUP))
-        for name in AUTO_ORDER
+        for name in BUILT_IN
         if find_spec(module := f"runcommit_{name.replace('-', '_')}")
     ]
 
@@ -119,6 +116,7 @@ def pipeline(backend: object, name: str, plugins: Iterable[Plugin] = ()) -> Pipe
             f"backend {name!r} does not implement {', '.join(missing)}",
             tip="mark a function of that name with runcommit_core.hookimpl",
         )
+    note_brought(backend, name)
     return cast("Pipeline", manager.hook)
 
 
@@ -154,7 +152,7 @@ def _first_usable(engine: EngineOptions) -> str:
         problems.append(f"  {item.name}: {info.problem}")
     raise UnknownBackendError(
         "\n".join(["no backend can be used:", *problems]),
-        tip="install docker, podman or buildah, or start the daemon",
+        tip=f"install {ENGINES}, or start the daemon",
     )
 
 
@@ -189,5 +187,11 @@ def _imported(name: str, target: str) -> object:
         raise UnknownBackendError(f"backend {name!r} cannot be imported: {error}") from error
 
 
-def _rank(name: str) -> int:
-    return AUTO_ORDER.index(name) if name in AUTO_ORDER else len(AUTO_ORDER)
+def _rank(item: Installed) -> tuple[float, int]:
+    """What we bring is known without a look at it; another may want to be tried before that."""
+    if item.name in BUILT_IN:
+        return 0, BUILT_IN.index(item.name)
+    try:
+        return priority_of(_imported(item.name, item.entry_point.value)), len(BUILT_IN)
+    except UnknownBackendError:
+        return LAST, len(BUILT_IN)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from runcommit_core.errors import BackendContractError, UsageError
 from runcommit_core.interface.values import Lack, RunOptions
+from runcommit_core.plugins.builtin import ENGINES
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -37,7 +38,7 @@ _OF_STEPS: Mapping[str, tuple[str, str, str]] = {
             "enter",
             "opens no shell in a container, so neither --keep-on-failure nor --shell-on-failure",
         ),
-        "choose docker, podman or buildah",
+        f"choose {ENGINES}",
     ),
     "explain": (
         *("rehearse", "tells no commands beforehand, so no --explain"),

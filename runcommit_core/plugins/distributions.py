@@ -22,6 +22,12 @@ def may_have(group: str) -> bool:
     return found is None or bool(found)
 
 
+def names(group: str) -> set[str]:
+    """The names of the group's entry points; empty where that cannot be told."""
+    lines = (line for text in _with(group) or () for line in _section(text.decode(), group))
+    return {line.partition("=")[0].strip() for line in lines if "=" in line}
+
+
 def sole(group: str) -> dict[str, str]:
     """The entry points of the group, where one distribution alone has any: from name to value.
 

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from runcommit_core.oci.model import BaseImage, BaseLayer
     from runcommit_core.tar.digests import Digest
 
+BASE_COPIES = "localhost/runcommit/base"
+"""What the private copies of bases are called in an engine, before the tag."""
+
 _SERVABLE = frozenset((Compression.NONE, Compression.GZIP, Compression.ZSTD))
 
 
@@ -75,7 +78,7 @@ def _private(config: bytes, layers: Sequence[BaseLayer]) -> ServedImage:
         }
     )
     return ServedImage(
-        name=f"localhost/runcommit/base:{config_digest[7:31]}",
+        name=f"{BASE_COPIES}:{config_digest[7:31]}",
         manifest=manifest,
         manifest_digest=digest_of_bytes(manifest),
         config=config,

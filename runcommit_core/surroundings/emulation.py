@@ -12,6 +12,7 @@ from runcommit_core.errors import EngineError, UsageError
 from runcommit_core.oci.platforms import Platform, host_platform, parse_platform
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 _NATIVE = {"amd64": {"386"}, "arm64": {"arm"}}
@@ -29,17 +30,18 @@ def foreign(platform: Platform) -> str:
     return "" if platform.architecture == host.architecture else str(platform)
 
 
-def check_emulation(platform: str, folder: Path, *, host: str = "") -> None:
+def check_emulation(platform: str, folder: Path, *, host: str | Callable[[], str] = "") -> None:
     """Refuse a platform that the engine's machine cannot run; UsageError names the cure.
 
-    ``host`` is the engine's architecture where that is not this machine, whose emulators then
-    cannot be seen.  ``folder`` is a place for a trial: the kernel is asked, for its list of
-    emulators (binfmt_misc) is not to be seen in containers.
+    ``host`` is the engine's architecture, or tells it, where that may be another machine, whose
+    emulators then cannot be seen.  ``folder`` is a place for a trial: the kernel is asked, for its
+    list of emulators (binfmt_misc) is not to be seen in containers.
     """
     if not platform:
         return
     wanted, here = parse_platform(platform), host_platform()
-    machine = parse_platform(host) if host else here
+    name = host if isinstance(host, str) else host()
+    machine = parse_platform(name) if name else here
     runs = {machine.architecture, *_NATIVE.get(machine.architecture, ())}
     if wanted.architecture in runs or machine.architecture != here.architecture:
         return

@@ -71,6 +71,18 @@ def client_environment(job: Job) -> dict[str, str]:
     return process.environment() | {name: own[name] for name in own.keys() - PUBLIC_VARIABLES}
 
 
+def variable_stand_ins(job: Job) -> tuple[dict[str, str], dict[str, str]]:
+    """The run's variables for an engine that expands ``${NAME}`` from its own environment.
+
+    That is what its environment is to have, under names of our own, which change nothing of the
+    engine itself; and each variable with what is to be expanded.  An empty value stands as it is.
+    """
+    own = {name: value for name, value in job.run.env.items() if name not in PUBLIC_VARIABLES}
+    names = {name: f"RUNCOMMIT_{job.id}_{n}" for n, name in enumerate(own)}
+    values = {names[name]: value for name, value in own.items() if value}
+    return values, {name: value and f"${{{names[name]}}}" for name, value in own.items()}
+
+
 def _is_line(name: str, value: str) -> bool:
     line = f"{name}={value}"
     try:

@@ -11,6 +11,7 @@ from markdown import MADE, words
 
 import runcommit_core
 from runcommit_core.interface import hookspecs
+from runcommit_core.plugins import brought
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,8 +37,20 @@ def page() -> str:
     hooks = list(_hooks())
     names = _closure({name for hook in hooks for name in _names(hook)})
     values = [_value(name) for name in runcommit_core.__all__ if name in names]
-    return "\n".join([HEAD, *map(_section, hooks), VALUES, *values])
+    common = [_value("Client"), *map(_module, COMMON)]
+    attributes = f"## Attributes\n\n{words(inspect.getdoc(brought) or '')}\n"
+    sections = [HEAD, *map(_section, hooks), attributes, RECIPES, *common, VALUES, *values]
+    return "\n".join(sections)
 
+
+COMMON = ("containers", "images", "inventory")
+
+RECIPES = """\
+## What backends have in common
+
+A step of a backend is seldom more than one of these, called with the engine's own words:
+`from runcommit_core import containers, images, inventory`. None of them has to be used.
+"""
 
 VALUES = """\
 ## Values
@@ -113,6 +126,21 @@ def _methods(definition: ast.ClassDef) -> list[ast.FunctionDef]:
         for node in definition.body
         if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")
     ]
+
+
+def _module(name: str) -> str:
+    """The public functions and values of a module of ``runcommit_core``'s."""
+    module = getattr(runcommit_core, name)
+    lines = [f"### {name}\n", words(inspect.getdoc(module) or ""), ""]
+    for node in ast.parse(inspect.getsource(module)).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+            told = re.sub(r"\s+", " ", words(ast.get_docstring(node) or "")).replace(":func:", "")
+            if isinstance(node, ast.FunctionDef):
+                lines.append(f"* `{name}.{_signature(node)}`: {told}")
+            else:
+                lines.append(f"* `{name}.{node.name}`: {told}")
+                lines += [f"  * `{ast.unparse(field)}`" for field in _fields(node)]
+    return "\n".join([*lines, ""])
 
 
 def _value(name: str) -> str:

@@ -4,50 +4,46 @@ from __future__ import annotations
 
 import functools
 import json
-import logging
 import os
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from runcommit_buildah.checks import lacking
+from runcommit_buildah import checks
 from runcommit_core import (
     PUBLIC_VARIABLES,
     Access,
     Container,
     EngineError,
     EngineInfo,
-    EngineOptions,
     Entry,
     Image,
-    Job,
+    RuncommitError,
     SavedImage,
     added_capabilities,
     check_emulation,
-    forget_copy,
-    found_copy,
+    containers,
     hookimpl,
+    images,
     process,
-    recalled_copy,
     save_root,
-    save_upper,
+    variable_stand_ins,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from runcommit_core import Finding, Lack, Leftover, RunOptions
-
-log = logging.getLogger("runcommit")
+    from runcommit_core import EngineOptions, Finding, Job, Lack, Leftover, RunOptions
 
 PROGRAM = "buildah"
-_COMMAND_NOT_FOUND = 127
-_ROOT = "RUNCOMMIT_ROOT"
+runcommit_variables = ("BUILDAH_ISOLATION",)
+_ROOT, _ARCHIVE = "RUNCOMMIT_ROOT", "docker-archive:/dev/stdout"
+_NAME = "{{.Name}}:{{.Tag}}"
 _CPU_PERIOD = 100_000
-_KILLED = 128 + 9
+_KILLED, _COMMAND_NOT_FOUND = 128 + 9, 127
 _ENDED = re.compile(r"exit status (\d+)\s*\Z")
-_NOT_FOUND = re.compile(r"(executable file not found|no such file or directory)")
+_NOT_FOUND = re.compile(r"executable file not found|no such file or directory")
 _NOT_STARTED = re.compile(
     r"creating container for \[|process failed to start with error|unable to start container"
 )
@@ -56,42 +52,20 @@ _NOT_STARTED = re.compile(
 @hookimpl
 def describe(engine: EngineOptions) -> EngineInfo:
     """Ask ``buildah info``, which fails where the storage or the user's ids are not in order."""
-    try:
-        version = process.attempt(*engine.command(PROGRAM), "--version")
-        info = process.attempt(*engine.command(PROGRAM), "info")
-    except EngineError as error:
-        return EngineInfo(name=PROGRAM, problem=str(error).splitlines()[0])
-    if info.returncode:
-        return EngineInfo(name=PROGRAM, problem=info.words.strip().splitlines()[-1])
-    facts = json.loads(info.output)
-    return EngineInfo(
-        name=PROGRAM,
-        version=version.output.split()[2],
-        rootless=bool(facts["host"]["rootless"]),
-        storage=facts["store"]["GraphDriverName"],
-    )
+    return EngineInfo.asked(PROGRAM, functools.partial(_described, engine))
 
 
 @hookimpl
 def lacks(run: RunOptions) -> list[Lack]:
     """Declare what the isolation lacks, and limits without cgroups."""
-    return lacking(run)
+    return checks.lacking(run)
 
 
 @hookimpl
 def load(job: Job) -> Image:
     """Pull the private copy of the base from the job's registry, unless the store has it."""
     check_emulation(job.run.platform, job.folder)
-    if known := recalled_copy(job):
-        return Image(known)
-    name = job.transport.name
-    if not _has(job, name):
-        if not job.keep_base:
-            job.cleanup.callback(process.undo, *_buildah(job), "rmi", name)
-        job.transport.deliver(
-            pull=functools.partial(_pull, job, name), load=functools.partial(_load, job)
-        )
-    return Image(name)
+    return images.bring_base(job, _images(job))
 
 
 @hookimpl
@@ -101,14 +75,14 @@ def run(job: Job, image: Image) -> Container:
     try:
         process.output(*_from_words(job, image))
     except EngineError:
-        if not _has_lost(job, image):
+        if not (base := images.bring_lost(job, _images(job), image)):
             raise
-        forget_copy(job)
-        process.output(*_from_words(job, load(job)))
-    _set_variables(job)
+        process.output(*_from_words(job, base))
+    if job.run.env.keys() - PUBLIC_VARIABLES:
+        _set_variables(job)
     completed = process.attached(*_run_words(job), console=job.console, timeout=job.run.timeout)
     if completed.returncode:
-        _raise_failure(job, completed)
+        raise _failure(job, completed)
     return Container(job.name)
 
 
@@ -125,44 +99,17 @@ def save(job: Job, image: Image) -> SavedImage:
 
     Where buildah would compare directories by size and time, the container's root is read instead.
     """
-    if image.upper:
-        try:
-            return save_upper(job, image.upper, enter=_unshared(job))
-        except EngineError as error:
-            log.warning("cannot read the container's changes, so committing them: %s", error)
+    if image.upper and (saved := containers.read_upper(job, image.upper, enter=_unshared(job))):
+        return saved
     if not image.id and not _compares_rightly(job):
         return root(job, Container(image.name))
-    verb = "push" if image.id else "commit"
-    return job.transport.collect(
-        job.id,
-        push=lambda access: _transfer(
-            job,
-            access,
-            verb,
-            "--disable-compression",
-            image.name,
-            f"docker://{access.reference(job.id)}",
-        ),
-        save=lambda: process.streaming(
-            *_buildah(job),
-            verb,
-            "--quiet",
-            "--disable-compression",
-            image.name,
-            f"docker-archive:/dev/stdout:{job.transport.tag(job.id)}",
-            env=_scratch(job),
-        ),
-    )
+    return images.save(job, _images(job, "push" if image.id else "commit"), image)
 
 
 @hookimpl
 def deliver(job: Job, reference: str) -> Image:
     """Pull the result from the job's registry and give it its name."""
-    job.transport.deliver(
-        pull=functools.partial(_pull, job, reference),
-        load=functools.partial(_load_as, job, reference),
-    )
-    return Image(reference)
+    return images.deliver(job, _images(job), reference)
 
 
 @hookimpl
@@ -174,12 +121,7 @@ def root(job: Job, container: Container) -> SavedImage:
 @hookimpl
 def resolve(job: Job, reference: str) -> Image:
     """Find a local image, else pull it with the user's own credentials."""
-    inspect = (*_buildah(job), "inspect", "--type", "image", "--format", "{{.FromImageID}}")
-    found = process.attempt(*inspect, reference)
-    if found.returncode:
-        process.output(*_buildah(job), "pull", "--quiet", reference)
-        found = process.checked(process.attempt(*inspect, reference))
-    return Image(reference, f"sha256:{found.output.strip()}")
+    return Image(reference, f"sha256:{images.find(_images(job), reference)}")
 
 
 @hookimpl
@@ -187,12 +129,8 @@ def rehearse(engine: EngineInfo, argv: Sequence[str]) -> process.Completed:
     """An image is not there; the container is on the store's own driver, else on overlay."""
     native = str((engine.storage or "overlay") == "overlay").lower()
     status = json.dumps({"store": {"GraphStatus": {"Native Overlay Diff": native}}})
-    answers = {
-        "inspect": "[]",
-        "info": status,
-        "mount": "/UPPER/merged",
-        "printenv": "/UPPER/merged",
-    }
+    merged = "/UPPER/merged"
+    answers = {"inspect": "[]", "info": status, "mount": merged, "printenv": merged}
     answer = next((answers[word] for word in argv if word in answers), "")
     return process.Completed(tuple(argv), 0, answer, f"useNativeDiff={native}")
 
@@ -200,33 +138,54 @@ def rehearse(engine: EngineInfo, argv: Sequence[str]) -> process.Completed:
 @hookimpl
 def enter(job: Job) -> Entry:
     """Run a shell in the working container itself."""
-    return Entry(
-        enter=_run_words(replace(job, run=replace(job.run, flags=("--terminal", *job.run.flags))))
-    )
+    run = replace(job.run, flags=("--terminal", *job.run.flags))
+    return Entry(enter=_run_words(replace(job, run=run)))
 
 
 @hookimpl
 def leftovers(engine: EngineOptions, ids: Sequence[str]) -> list[Leftover]:
     """Find containers and images by the job's id, which is in all their names."""
-    from runcommit_buildah.inventory import of_jobs
+    from runcommit_core import inventory
 
-    return of_jobs(engine.command(PROGRAM), ids)
+    buildah = engine.command(PROGRAM)
+    names = ("containers", "--format", "{{.ContainerName}}")
+    return inventory.of_jobs(
+        ids,
+        containers=process.output(*buildah, *names).split(),
+        images=process.output(*buildah, "images", "--format", _NAME).split(),
+        # it takes the storage of a running container away and lets its processes go on
+        remove=inventory.orphans_first(ids, functools.partial(process.remove, *buildah, "rm")),
+        remove_image=functools.partial(process.remove, *buildah, "rmi"),
+    )
 
 
 @hookimpl
 def base_copies(engine: EngineOptions) -> list[Leftover]:
-    """List the images called ``localhost/runcommit/base``."""
-    from runcommit_buildah.inventory import copies_of_bases
+    """List the images called ``localhost/runcommit/base``, whose sizes are told as ``4.42 MB``."""
+    from runcommit_core import inventory
 
-    return copies_of_bases(engine.command(PROGRAM))
+    buildah = engine.command(PROGRAM)
+    rows = process.output(*buildah, "images", "--format", f"{_NAME} {{{{.Size}}}}").splitlines()
+    sizes = ((name, inventory.size_in_bytes(*size)) for name, *size in map(str.split, rows))
+    return inventory.of_bases(sizes, functools.partial(process.remove, *buildah, "rmi"))
 
 
 @hookimpl
 def diagnose(engine: EngineOptions) -> list[Finding]:
     """Look at version, storage and runtime."""
-    from runcommit_buildah.diagnosis import findings
+    return checks.findings(*_facts(engine))
 
-    return findings(engine.command(PROGRAM))
+
+def _facts(engine: EngineOptions) -> tuple[str, dict[str, Any]]:
+    """Buildah's version, and what it says of itself."""
+    version = process.output(*engine.command(PROGRAM), "--version").split()[2]
+    return version, json.loads(process.output(*engine.command(PROGRAM), "info"))
+
+
+def _described(engine: EngineOptions) -> dict[str, Any]:
+    version, facts = _facts(engine)
+    driver, rootless = facts["store"]["GraphDriverName"], bool(facts["host"]["rootless"])
+    return {"version": version, "rootless": rootless, "storage": driver}
 
 
 def _from_words(job: Job, image: Image) -> tuple[str, ...]:
@@ -247,20 +206,12 @@ def _set_variables(job: Job) -> None:
     ``run`` takes values from its words alone; ``config`` takes them from its environment, where
     names of our own cannot change buildah itself, and expands them.
     """
-    own = {name: value for name, value in job.run.env.items() if name not in PUBLIC_VARIABLES}
-    if not own:
-        return
-    stand_ins = {name: f"RUNCOMMIT_{job.id}_{n}" for n, name in enumerate(own)}
-    values = {stand_ins[name]: value for name, value in own.items() if value}
+    values, expanded = variable_stand_ins(job)
     words = [f"--env={name}" for name in values]
-    # an empty value would be taken for none
-    words += [
-        f"--env={name}=${{{stand_ins[name]}}}" if value else f"--env={name}="
-        for name, value in own.items()
-    ]
+    words += [f"--env={name}={value}" for name, value in expanded.items()]
     words += [f"--env={name}-" for name in values]
-    environment = process.environment() | values
-    process.output(*_buildah(job), "config", *words, job.name, env=environment)
+    config = (*_buildah(job), "config", *words, job.name)
+    process.output(*config, env=process.environment() | values)
 
 
 def _run_words(job: Job) -> tuple[str, ...]:
@@ -268,8 +219,8 @@ def _run_words(job: Job) -> tuple[str, ...]:
     options = ["--hostname=runcommit"]
     options += [f"--cap-add=CAP_{name}" for name in added_capabilities(job.run.flags)]
     options += job.run.words(workdir="--workingdir")
-    public = job.run.env.keys() & PUBLIC_VARIABLES
-    options += [f"--env={name}={job.run.env[name]}" for name in sorted(public)]
+    env = job.run.env
+    options += [f"--env={name}={env[name]}" for name in env if name in PUBLIC_VARIABLES]
     for mount in job.run.mounts:
         if mount.source:
             mode = "ro" if mount.read_only else "rw"
@@ -309,54 +260,46 @@ def _unshared(job: Job) -> tuple[str, ...]:
     return () if os.geteuid() == 0 else (*_buildah(job), "unshare")
 
 
-def _has(job: Job, name: str) -> bool:
+def _images(job: Job, verb: str = "push") -> images.Images:
+    """``verb`` is ``push`` for images, ``commit`` for containers: both take them out at once."""
+    buildah, raw = _buildah(job), "--disable-compression"
+    remove = functools.partial(process.undo, *buildah, "rmi")
+
+    return images.Images(
+        look=functools.partial(_look, job),
+        pull=lambda access, name: _transfer(job, access, "pull", name),
+        push=lambda access, name: _transfer(
+            job, access, verb, raw, name, f"docker://{access.reference(job.id)}"
+        ),
+        load=functools.partial(_load, job),
+        save=lambda name: process.streaming(
+            *(*buildah, verb, "--quiet", raw, name, f"{_ARCHIVE}:{job.transport.tag(job.id)}"),
+            env=_scratch(job),
+        ),
+        fetch=functools.partial(process.output, *buildah, "pull", "--quiet"),
+        tag=functools.partial(process.output, *buildah, "tag"),
+        untag=remove,
+        remove=remove,
+    )
+
+
+def _look(job: Job, name: str) -> images.Facts | None:
     # buildah 1.28 has no json function in templates; a list is printed as [one two]
     template = "{{.FromImageID}} {{.OCIv1.RootFS.DiffIDs}}"
     inspect = (*_buildah(job), "inspect", "--type", "image", "--format", template, name)
     image_id, _, layers = process.attempt(*inspect).output.strip().partition(" ")
-    return found_copy(job, image_id, layers.strip("[]").split())
-
-
-def _has_lost(job: Job, image: Image) -> bool:
-    """Whether there is no image any more of an id that was recalled."""
-    inspect = (*_buildah(job), "inspect", "--type", "image", "--format", "{{.FromImageID}}")
-    known = image.name == recalled_copy(job)
-    return known and bool(process.attempt(*inspect, image.name).returncode)
-
-
-def _pull(job: Job, name: str, access: Access) -> None:
-    reference = access.reference("base")
-    _transfer(job, access, "pull", reference)
-    _rename(job, reference, name)
-
-
-def _load_as(job: Job, name: str, archive: Iterator[bytes]) -> None:
-    _load(job, archive)
-    _rename(job, job.transport.name, name)
-
-
-def _rename(job: Job, reference: str, name: str) -> None:
-    try:
-        process.output(*_buildah(job), "tag", reference, name)
-    finally:
-        process.undo(*_buildah(job), "rmi", reference)
+    return (image_id, layers.strip("[]").split()) if image_id else None
 
 
 def _load(job: Job, archive: Iterator[bytes]) -> None:
-    """Buildah seeks in archives and so takes none from a pipe: this one goes through a file."""
-    path = job.folder / "base.tar"
-    with path.open("wb") as file:
-        for chunk in archive:
-            file.write(chunk)
-    process.output(*_buildah(job), "pull", "--quiet", f"docker-archive:{path}")
-    path.unlink()
+    """Buildah seeks in archives and so takes none from a pipe."""
+    with images.in_a_file(job, archive) as path:
+        process.output(*_buildah(job), "pull", "--quiet", f"docker-archive:{path}")
 
 
 def _transfer(job: Job, access: Access, verb: str, *words: str) -> None:
-    process.output(
-        *_buildah(job), verb, "--quiet", "--tls-verify=false", "--authfile", str(access.authfile),
-        *words, env=_scratch(job),
-    )  # fmt: skip
+    registry = ("--tls-verify=false", "--authfile", str(access.authfile))
+    process.output(*_buildah(job), verb, "--quiet", *registry, *words, env=_scratch(job))
 
 
 def _scratch(job: Job) -> dict[str, str]:
@@ -370,17 +313,15 @@ def _scratch(job: Job) -> dict[str, str]:
     return environment
 
 
-def _raise_failure(job: Job, completed: process.Completed) -> None:
+def _failure(job: Job, completed: process.Completed) -> RuncommitError:
     """Tell the command's failure from the engine's: buildah's last words are all there is."""
-    ended = _ENDED.search(completed.output)
-    if ended is None or int(ended[1]) != completed.returncode:
-        raise process.failure(completed.argv, completed.returncode, completed.output)
-    code = completed.returncode
-    if _NOT_STARTED.search(completed.output):
-        if not _NOT_FOUND.search(completed.output):
-            raise process.failure(completed.argv, code, completed.output)
+    said, code = completed.output, completed.returncode
+    ended = _ENDED.search(said)
+    unstarted = _NOT_STARTED.search(said)
+    if ended is None or int(ended[1]) != code or (unstarted and not _NOT_FOUND.search(said)):
+        return process.failure(completed.argv, code, said)
+    if unstarted:
         code = _COMMAND_NOT_FOUND
-    if "container exited on killed" in completed.output:
+    if "container exited on killed" in said:
         code = _KILLED
-    reason = " (probably out of memory)" if job.run.memory and code == _KILLED else ""
-    raise process.command_failure(completed, code=code, reason=reason)
+    return containers.command_error(job, completed, code=code)

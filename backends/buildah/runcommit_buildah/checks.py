@@ -1,16 +1,25 @@
-"""What buildah cannot do, or would pass over in silence, told before anything runs."""
+"""What buildah cannot do or would pass over in silence, and what the doctor looks for in it."""
 
 from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from runcommit_core import Lack, RunOptions, rootless_limits
+from runcommit_core import (
+    Finding,
+    Lack,
+    RunOptions,
+    overlay_finding,
+    rootless_limits,
+    space_finding,
+    version_finding,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+OLDEST = (1, 28)
 _ISOLATION = re.compile(r"--isolation[= ](\w+)")
 _CURE = "choose another isolation (BUILDAH_ISOLATION=oci or rootless)"
 
@@ -19,14 +28,8 @@ def lacking(run: RunOptions) -> list[Lack]:
     """What the isolation lacks, and limits without cgroups."""
     if not _is_chroot(run.flags):
         return rootless_limits("buildah")
-    limits = [
-        Lack(
-            option,
-            f"buildah's chroot isolation has no cgroups and cannot keep to --{option}",
-            _CURE,
-        )
-        for option in ("memory", "cpus")
-    ]
+    said = "buildah's chroot isolation has no cgroups and cannot keep to"
+    limits = [Lack(name, f"{said} --{name}", _CURE) for name in ("memory", "cpus")]
     if run.network == "host":
         return limits
     network = Lack(
@@ -35,6 +38,34 @@ def lacking(run: RunOptions) -> list[Lack]:
         f"choose --network host, or {_CURE.removeprefix('choose ')}",
     )
     return [network, *limits]
+
+
+def findings(version: str, info: dict[str, Any]) -> list[Finding]:
+    """What there is to say of the answers to ``buildah --version`` and ``buildah info``."""
+    host, store = info["host"], info["store"]
+    return [
+        version_finding("buildah", version, OLDEST),
+        _isolation(host),
+        overlay_finding(
+            store["GraphDriverName"],
+            native=(store["GraphStatus"] or {}).get("Native Overlay Diff") == "true",
+            options=store["GraphOptions"],
+            rootless=host["rootless"],
+            then="an empty store",
+        ),
+        space_finding("store space", store["GraphRoot"]),
+    ]
+
+
+def _isolation(host: dict[str, Any]) -> Finding:
+    isolation = os.environ.get("BUILDAH_ISOLATION") or ("rootless" if host["rootless"] else "oci")
+    if isolation == "chroot":
+        return Finding(
+            "info", "isolation", "chroot: no runtime is needed, and the network is the host's",
+            "for --network none, set BUILDAH_ISOLATION to oci or rootless",
+        )  # fmt: skip
+    runtime = host.get("OCIRuntime") or "the default runtime"
+    return Finding("ok", "isolation", f"{isolation}, {runtime}, cgroups {host['CgroupVersion']}")
 
 
 def _is_chroot(flags: Sequence[str]) -> bool:

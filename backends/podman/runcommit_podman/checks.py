@@ -11,18 +11,38 @@ from runcommit_core import (
     Lack,
     UsageError,
     check_emulation,
+    mounts_elsewhere,
     process,
     rootless_limits,
 )
-from runcommit_podman.address import place_of
+from runcommit_podman_service.address import PROGRAM, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
     from runcommit_core import RunOptions
 
-PROGRAM = "podman"
 _CONTROLLERS = {"memory": "memory", "cpus": "cpu"}
+VARIABLES = (
+    *("CONTAINER_CONNECTION", "CONTAINER_HOST", "CONTAINER_SSHKEY", "PODMAN_CONNECTIONS_CONF"),
+)
+CURES = {
+    "strconv.Atoi: parsing": (
+        "podman wants the port in the address as well: ssh://USER@HOST:22/run/podman/podman.sock"
+    ),
+    "cannot connect to podman|unable to connect to podman": (
+        "start the service (`systemctl start podman.socket`), or set CONTAINER_HOST or the"
+        " connection right"
+    ),
+    "no sub[ug]id ranges|cannot find (UID/GID|mappings) for user|insufficient [UG]IDs": (
+        "give your user subordinate ids: as root `usermod --add-subuids 100000-165535"
+        " --add-subgids 100000-165535 USER`, then `podman system migrate`"
+    ),
+    "graph driver .{0,40}overwritten by graph driver": (
+        "the store was made with another driver: `podman system reset` makes a new one, and loses"
+        " what is in it"
+    ),
+}
 _NO_ROOT = Lack(
     "verify",
     "podman's service shows nobody the root of a container",
@@ -40,28 +60,16 @@ def lacking(
     place = place_of(engine)
     if not place.address:
         return rootless_limits("podman")
-    lacks = [] if place.here else [mounts_elsewhere(place.address, run)]
+    lacks = [] if place.here else [no_mounts(place.address, run)]
     if limits := [name for name in _CONTROLLERS if name in wanted]:
-        lacks += _limits_elsewhere(_host(engine), limits)
+        lacks += _limits_elsewhere(info(engine, "{{json .Host}}"), limits)
     return [*lacks, _NO_ROOT] if "verify" in wanted else lacks
 
 
-def mounts_elsewhere(address: str, run: RunOptions) -> Lack:
+def no_mounts(address: str, run: RunOptions) -> Lack:
     """Mounts at a service that has not the files of this machine."""
-    kinds = [mount.kind for mount in run.mounts if mount.source][:1]
-    return Lack(
-        "mount",
-        f"podman's service is on another machine ({address}), which has not the files of this one"
-        + "".join(f": a mount of type {kind} cannot be made" for kind in kinds),
-        "put the files into the base first, or choose podman on this machine",
-    )
-
-
-def check_platform(job: Job) -> None:
-    """Refuse a platform that podman's machine cannot run; UsageError."""
-    if job.run.platform:
-        host = _host(job.engine)["arch"] if job.elsewhere else ""
-        check_emulation(job.run.platform, job.folder, host=host)
+    tip = "choose podman on this machine"
+    return mounts_elsewhere("podman's service", address, run, tip=tip)
 
 
 def check_root(job: Job) -> None:
@@ -75,6 +83,20 @@ def check_root(job: Job) -> None:
         )
 
 
+def check_platform(job: Job) -> None:
+    """Refuse a platform that podman's machine cannot run; UsageError."""
+    if job.run.platform:
+        host = info(job.engine, "{{json .Host}}")["arch"] if job.elsewhere else ""
+        check_emulation(job.run.platform, job.folder, host=host)
+
+
+def info(engine: EngineOptions, template: str) -> dict[str, Any]:
+    """What ``podman info`` says in that form, which is JSON."""
+    words = process.output(*engine.command(PROGRAM), "info", "--format", template)
+    found: dict[str, Any] = json.loads(words)
+    return found
+
+
 def _limits_elsewhere(host: dict[str, Any], limits: Collection[str]) -> Iterator[Lack]:
     able = host["cgroupVersion"] == "v2" or not host["security"]["rootless"]
     for name in limits:
@@ -86,9 +108,3 @@ def _limits_elsewhere(host: dict[str, Any], limits: Collection[str]) -> Iterator
                 "delegate cpu and memory to its user (systemctl edit user@.service), or run it"
                 " as root",
             )
-
-
-def _host(engine: EngineOptions) -> dict[str, Any]:
-    words = process.output(*engine.command(PROGRAM), "info", "--format", "{{json .Host}}")
-    found: dict[str, Any] = json.loads(words)
-    return found

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from runcommit_core import Finding, process, space_finding, version_finding
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from runcommit_core import (
+    EngineOptions,
+    Finding,
+    overlay_finding,
+    space_finding,
+    version_finding,
+)
+from runcommit_podman.checks import info
 
 OLDEST = (4, 0)
 OWN = Finding("ok", "service", "none is needed: podman runs containers itself")
@@ -28,46 +31,32 @@ ELSEWHERE = Finding(
 )
 
 
-def findings(program: Sequence[str]) -> list[Finding]:
+def findings(engine: EngineOptions) -> list[Finding]:
     """Ask ``podman info``, which knows all of it."""
-    info = json.loads(process.output(*program, "info", "--format", "json"))
-    remote = bool(info["host"].get("serviceIsRemote"))
-    return judged(info, _CLIENT if remote else OWN, here=not remote)
+    facts = info(engine, "json")
+    remote = bool(facts["host"].get("serviceIsRemote"))
+    return judged(facts, _CLIENT if remote else OWN, here=not remote)
 
 
-def judged(info: dict[str, Any], service: Finding, *, here: bool) -> list[Finding]:
+def judged(facts: dict[str, Any], service: Finding, *, here: bool) -> list[Finding]:
     """What there is to say of the answer to ``info``, of a podman here or elsewhere.
 
     ``service`` is what there is to say of the way to it.
     """
-    host, store = info["host"], info["store"]
-    return [
-        version_finding("podman", info["version"]["Version"], OLDEST),
-        service,
-        _storage(store, rootless=host["security"]["rootless"]),
-        _runtime(host),
-    ] + [
-        space_finding("store space", path)
-        for path in (store["graphRoot"],)
-        if here or Path(path).is_dir()
-    ]
-
-
-def _storage(store: dict[str, Any], *, rootless: bool) -> Finding:
-    driver = store["graphDriverName"]
-    mounted_by = [value for key, value in store["graphOptions"].items() if "mount_program" in key]
-    if (store["graphStatus"] or {}).get("Native Overlay Diff") == "true":
-        return Finding("ok", "storage", f"{driver}, the kernel's own")
-    with_what = " with fuse-overlayfs" if mounted_by else ""
-    where = "~/.config/containers/storage.conf" if rootless else "/etc/containers/storage.conf"
-    return Finding(
-        "warning", "storage", f"{driver}{with_what}: no overlay of the kernel's own, so each job"
-        " reads the container's whole root",
-        f'driver = "overlay", no mount_program, in {where}; then `podman system reset`',
-    )  # fmt: skip
-
-
-def _runtime(host: dict[str, Any]) -> Finding:
+    host, store = facts["host"], facts["store"]
     runtime = host["ociRuntime"]["version"].partition("\n")[0] or host["ociRuntime"]["name"]
     cgroups = f"cgroups {host['cgroupVersion']}, {host['cgroupManager']}"
-    return Finding("ok", "runtime", f"{runtime}, {cgroups}")
+    folder = store["graphRoot"]
+    return [
+        version_finding("podman", facts["version"]["Version"], OLDEST),
+        service,
+        overlay_finding(
+            store["graphDriverName"],
+            native=(store["graphStatus"] or {}).get("Native Overlay Diff") == "true",
+            options=store["graphOptions"],
+            rootless=host["security"]["rootless"],
+            then="`podman system reset`",
+        ),
+        Finding("ok", "runtime", f"{runtime}, {cgroups}"),
+        *([space_finding("store space", folder)] if here or Path(folder).is_dir() else []),
+    ]

@@ -7,17 +7,23 @@ import json
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from runcommit_core import Container, EngineError, Job, process
+from runcommit_core import Container, EngineError, Job, images, process
+from runcommit_podman_service.address import PROGRAM
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-PROGRAM = "podman"
 _FACTS = (
     '{"driver": {{json .GraphDriver.Name}}, "data": {{json .GraphDriver.Data}},'
     ' "mapped": {{json .HostConfig.IDMappings}}}'
 )
 _NATIVE = re.compile(r"\buseNativeDiff=(true|false)")
+
+
+# To describe an image podman searches its parent among all that have its layers, and to list images
+# that of each; one without a manifest yet, another job's whose pull has not ended, makes it fail:
+# podman 4.3 as a service dereferences what it did not get.
+UNFINISHED = re.compile("consider removing the image|nil pointer dereference")
 
 
 class Store(NamedTuple):
@@ -79,3 +85,13 @@ def _graph_status(job: Job) -> dict[str, str] | None:
         )
     )
     return status
+
+
+def at_once(look: Callable[[str], images.Facts | None], name: str) -> images.Facts | None:
+    """Look, and find nothing rather than wait: a pull of what is there takes no longer."""
+    try:
+        return look(name)
+    except EngineError as error:
+        if UNFINISHED.search(error.output):
+            return None
+        raise

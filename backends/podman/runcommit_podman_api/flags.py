@@ -70,7 +70,7 @@ def _parts(words: tuple[str, ...]) -> Iterator[Part]:
         place, form = _FLAGS[flag]
         try:
             found = form(value)
-        except ValueError as error:
+        except (KeyError, ValueError) as error:
             raise UsageError(f"--run-flag {flag} does not take {value!r}") from error
         yield _at(place, found) if place else found
 
@@ -91,18 +91,13 @@ def _at(place: str, value: Any) -> Part:
 
 def _unknown(word: str, flag: str) -> UsageError:
     if flag in _OURS:
-        return UsageError(
-            f"--run-flag {word!r} is not for podman-api",
-            tip=f"use runcommit's own option {_OURS[flag]}",
-        )
+        tip = f"use runcommit's own option {flag}"
+        return UsageError(f"--run-flag {word!r} is not for podman-api", tip=tip)
     return UsageError(
         f"--run-flag {word!r} has no counterpart that podman-api knows",
         tip=f"it knows {', '.join(sorted({*_FLAGS, *_SWITCHES}))}; the backend podman takes all"
         " flags of `podman run`",
     )
-
-
-# --- what becomes of a flag's text
 
 
 def _several(text: str) -> list[str]:
@@ -137,10 +132,6 @@ def _user_namespace(text: str) -> Part:
     return part
 
 
-def _swap(text: str) -> int:
-    return -1 if text == "-1" else parse_size(text)
-
-
 def _ulimit(text: str) -> list[Part]:
     """``NAME=SOFT[:HARD]``; -1 is no limit."""
     name, _, bounds = text.partition("=")
@@ -158,18 +149,17 @@ def _security(text: str) -> Part:
     name, _, value = re.sub("[=:]", "=", text, count=1).partition("=")
     if name == "no-new-privileges":
         return {"no_new_privileges": value != "false"}
-    places: dict[str, tuple[str, Form]] = {
-        "apparmor": ("apparmor_profile", str),
-        "label": ("selinux_opts", lambda one: [one]),
-        "mask": ("mask", lambda paths: paths.split(":")),
-        "proc-opts": ("procfs_opts", _several),
-        "seccomp": ("seccomp_profile_path", str),
-        "unmask": ("unmask", lambda paths: paths.split(":")),
+    parts: Part = {
+        "apparmor": {"apparmor_profile": value},
+        "label": {"selinux_opts": [value]},
+        "mask": {"mask": value.split(":")},
+        "proc-opts": {"procfs_opts": _several(value)},
+        "seccomp": {"seccomp_profile_path": value},
+        "unmask": {"unmask": value.split(":")},
     }
-    if name not in places or not value:
+    if not value:
         raise ValueError(text)
-    place, form = places[name]
-    return {place: form(value)}
+    return dict(parts[name])
 
 
 def _tmpfs(text: str) -> list[Part]:
@@ -196,81 +186,53 @@ def _mount(kind: str, source: str, target: str, options: str) -> Part:
     return {"type": kind, "source": source, "destination": target, "options": listed}
 
 
+_IN_CPU = "resource_limits.cpu"
+_IN_MEMORY = "resource_limits.memory"
+_PLACES: dict[Form, str] = {
+    str: f"cgroup-parent cgroups=cgroups_mode cpuset-cpus={_IN_CPU}.cpus cpuset-mems={_IN_CPU}.mems"
+    " hostname runtime=oci_runtime systemd tz=timezone umask user workdir=work_dir",
+    int: f"cpu-period={_IN_CPU}.period cpu-quota={_IN_CPU}.quota cpu-shares={_IN_CPU}.shares"
+    f" memory-swappiness={_IN_MEMORY}.swappiness oom-score-adj"
+    " pids-limit=resource_limits.pids.limit",
+    _several: "add-host=hostadd cap-add cap-drop dns-option dns-search group-add=groups unsetenv"
+    " volumes-from",
+    _pair: "annotation=annotations label=labels sysctl",
+    _namespace: "cgroupns ipc=ipcns pid=pidns uts=utsns",
+    parse_size: f"memory-reservation={_IN_MEMORY}.reservation shm-size",
+    _variable: "env",
+    _tmpfs: "tmpfs=mounts",
+    _ulimit: "ulimit=r_limits",
+}
+"""By what makes a value of a flag's text: flags, with their places where these are called else."""
+
+
+def _places(text: str) -> Part:
+    pairs = (word.partition("=") for word in text.split())
+    return {f"--{flag}": place or flag.replace("-", "_") for flag, _, place in pairs}
+
+
 _FLAGS: dict[str, tuple[str, Form]] = {
-    "--add-host": ("hostadd", _several),
-    "--annotation": ("annotations", _pair),
-    "--cap-add": ("cap_add", _several),
-    "--cap-drop": ("cap_drop", _several),
-    "--cgroup-parent": ("cgroup_parent", str),
-    "--cgroupns": ("cgroupns", _namespace),
-    "--cgroups": ("cgroups_mode", str),
-    "--cpu-period": ("resource_limits.cpu.period", int),
-    "--cpu-quota": ("resource_limits.cpu.quota", int),
-    "--cpu-shares": ("resource_limits.cpu.shares", int),
+    flag: (place, form) for form, text in _PLACES.items() for flag, place in _places(text).items()
+} | {
     "--cpus": ("", lambda text: limits(memory=0, cpus=float(text))),
-    "--cpuset-cpus": ("resource_limits.cpu.cpus", str),
-    "--cpuset-mems": ("resource_limits.cpu.mems", str),
     "--device": ("devices", lambda text: [{"path": path} for path in _several(text)]),
     "--dns": ("", _nameserver),
-    "--dns-option": ("dns_option", _several),
-    "--dns-search": ("dns_search", _several),
-    "--env": ("env", _variable),
-    "--group-add": ("groups", _several),
-    "--hostname": ("hostname", str),
-    "--ipc": ("ipcns", _namespace),
-    "--label": ("labels", _pair),
     "--memory": ("", lambda text: limits(memory=parse_size(text), cpus=0)),
-    "--memory-reservation": ("resource_limits.memory.reservation", parse_size),
-    "--memory-swap": ("resource_limits.memory.swap", _swap),
-    "--memory-swappiness": ("resource_limits.memory.swappiness", int),
-    "--oom-score-adj": ("oom_score_adj", int),
-    "--pid": ("pidns", _namespace),
-    "--pids-limit": ("resource_limits.pids.limit", int),
-    "--runtime": ("oci_runtime", str),
+    "--memory-swap": (f"{_IN_MEMORY}.swap", lambda it: -1 if it == "-1" else parse_size(it)),
     "--security-opt": ("", _security),
-    "--shm-size": ("shm_size", parse_size),
-    "--sysctl": ("sysctl", _pair),
-    "--systemd": ("systemd", str),
-    "--tmpfs": ("mounts", _tmpfs),
-    "--tz": ("timezone", str),
-    "--ulimit": ("r_limits", _ulimit),
-    "--umask": ("umask", str),
-    "--unsetenv": ("unsetenv", _several),
-    "--user": ("user", str),
     "--userns": ("", _user_namespace),
-    "--uts": ("utsns", _namespace),
     "--volume": ("", _volume),
-    "--volumes-from": ("volumes_from", _several),
-    "--workdir": ("work_dir", str),
 }
 """By flag: its place in the form (none: the text says which), and what makes a value of text."""
 
-_SWITCHES = {
-    "--http-proxy": "httpproxy",
-    "--init": "init",
-    "--no-hosts": "use_image_hosts",
-    "--oom-kill-disable": "resource_limits.memory.disableOOMKiller",
-    "--privileged": "privileged",
-    "--read-only": "read_only_filesystem",
-    "--read-only-tmpfs": "read_write_tmpfs",
-    "--unsetenv-all": "unsetenvall",
-}
-_SHORT = {
-    "-c": "--cpu-shares",
-    "-e": "--env",
-    "-h": "--hostname",
-    "-l": "--label",
-    "-m": "--memory",
-    "-u": "--user",
-    "-v": "--volume",
+_SWITCHES = _places(
+    f"http-proxy=httpproxy init no-hosts=use_image_hosts privileged read-only=read_only_filesystem"
+    f" oom-kill-disable={_IN_MEMORY}.disableOOMKiller read-only-tmpfs=read_write_tmpfs"
+    " unsetenv-all=unsetenvall"
+)
+_OURS = ("--env-file", "--mount", "--network", "--platform", "--secret", "--timeout")
+_LETTERS = ("cpu-shares", "env", "hostname", "label", "memory", "user", "volume", "workdir")
+_SHORT = {f"-{flag[0]}": f"--{flag}" for flag in _LETTERS} | {
     "-w": "--workdir",
     "--net": "--network",
-}
-_OURS = {
-    "--env-file": "--env-file",
-    "--mount": "--mount",
-    "--network": "--network",
-    "--platform": "--platform",
-    "--secret": "--secret",
-    "--timeout": "--timeout",
 }

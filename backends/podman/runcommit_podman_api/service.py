@@ -6,26 +6,21 @@ What is started here ends with the job, by its process id.
 from __future__ import annotations
 
 import contextlib
-import socket
+import importlib.util
 import tempfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary
 
-from runcommit_core import EngineError, EngineOptions, Job, process
-from runcommit_podman_api import tunnel
-from runcommit_podman_api.address import Address, address_of
-from runcommit_podman_api.asking import told
-from runcommit_podman_api.wire import Wire
+from runcommit_core import EngineError, EngineOptions, Job, process, services
+from runcommit_podman_api.wire import Wire, told
+from runcommit_podman_service import tunnel
+from runcommit_podman_service.address import PROGRAM, Address, address_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PROGRAM = "podman"
 _READY_SECONDS = 30.0
-_LONGEST_SOCKET = 100
 _START_IT = (
     "start it there (`systemctl enable --now podman.socket`, with --user for one that is not"
     " root's), or look at its address"
@@ -45,8 +40,11 @@ class Service:
         return self.address is None or self.address.here
 
 
-_services: WeakKeyDictionary[contextlib.ExitStack, Service] = WeakKeyDictionary()
-"""One for all jobs that are cleaned up together; their containers go before."""
+def check_installed() -> None:
+    """Raise EngineError where podman-py is not installed."""
+    if importlib.util.find_spec("podman") is None:
+        extra = "pip install runcommit[podman-api]"
+        raise EngineError(f"the Python package podman (podman-py) is not installed: {extra}")
 
 
 def service_of(job: Job) -> Service:
@@ -54,11 +52,8 @@ def service_of(job: Job) -> Service:
 
     Raises EngineError when there is none to talk to.
     """
-    stack = job.cleanup
-    if stack not in _services:
-        _services[stack] = _opened(job.engine, job.id, job.folder, stack)
-        stack.callback(_services.pop, stack, None)
-    return _services[stack]
+    check_installed()
+    return services.shared(job, lambda: _opened(job.engine, job.id, job.folder, job.cleanup))
 
 
 @contextlib.contextmanager
@@ -73,24 +68,16 @@ def _opened(engine: EngineOptions, name: str, folder: Path, stack: contextlib.Ex
     address = address_of(engine)
     if address is not None and not address.url.startswith("ssh:"):
         return Service(_wire(address.url, stack), address)
-    path = _socket_path(folder, name, stack)
+    path = stack.enter_context(services.socket_path(folder, name))
     said = folder / f"service-{name}.log"
     argv = tunnel.command(address, path) if address else _private(engine, path)
     try:
-        _start(argv, path, said, stack)
+        stack.enter_context(services.serving(*argv, path=path, log=said, patience=_READY_SECONDS))
         return Service(_wire(f"http+unix://{path}", stack), address)
     except EngineError as error:
         if address is None or not said.exists():
             raise
         raise tunnel.failure(address, error, said.read_text(errors="replace")) from error
-
-
-def _start(argv: tuple[str, ...], path: Path, said: Path, stack: contextlib.ExitStack) -> None:
-    if process.is_rehearsed():
-        process.attempt(*argv)
-        return
-    running = stack.enter_context(process.started(*argv, log=said))
-    _wait_for(path, running, argv, said)
 
 
 def _wire(url: str, stack: contextlib.ExitStack) -> Wire:
@@ -113,35 +100,4 @@ def _private(engine: EngineOptions, path: Path) -> tuple[str, ...]:
     Not with debug messages: the command that podman runs after each container then wants a
     syslog, fails without one, and every wait takes 20 s.
     """
-    program, *flags = engine.command(PROGRAM)
-    return (program, *flags, "system", "service", "--time=0", f"unix://{path}")
-
-
-def _socket_path(folder: Path, name: str, stack: contextlib.ExitStack) -> Path:
-    """A path that the kernel takes for a socket; it names the job, as all that it starts does."""
-    path = folder / f"{name}.sock"
-    if len(str(path)) <= _LONGEST_SOCKET:
-        return path
-    short = stack.enter_context(tempfile.TemporaryDirectory(prefix="runcommit-", dir="/tmp"))
-    return Path(short) / path.name
-
-
-def _wait_for(path: Path, running: process.Running, argv: tuple[str, ...], said: Path) -> None:
-    end = time.monotonic() + _READY_SECONDS
-    while not _listens(path):
-        if (code := running.poll()) is not None:
-            raise process.failure(argv, code, said.read_text(errors="replace")[-2000:])
-        if time.monotonic() > end:
-            raise EngineError(
-                f"podman's service is not there after {_READY_SECONDS:g} s", argv=argv
-            )
-        time.sleep(0.005)
-
-
-def _listens(path: Path) -> bool:
-    with socket.socket(socket.AF_UNIX) as probe:
-        try:
-            probe.connect(str(path))
-        except OSError:
-            return False
-    return True
+    return (*engine.command(PROGRAM), "system", "service", "--time=0", f"unix://{path}")

@@ -12,14 +12,16 @@ import json
 import logging
 from typing import TYPE_CHECKING
 
+from runcommit_core.cachedir import cache_dir
 from runcommit_core.engine import process
+from runcommit_core.engine.choosing import selecting
 from runcommit_core.errors import ArchiveError
-from runcommit_core.housekeeping.ledger import selecting, used_marker
 from runcommit_core.oci.jsondoc import parse_record, text_at
 from runcommit_core.staging import replacing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
     from runcommit_core.interface.job import Job
 
@@ -53,9 +55,14 @@ def forget_copy(job: Job) -> None:
     _write(job, {key: value for key, value in _read(job).items() if key != _engine(job)})
 
 
+def used_marker(base: str) -> Path:
+    """The file whose time says when a job used this private copy last."""
+    return cache_dir() / "bases" / base.rpartition(":")[2]
+
+
 def _engine(job: Job) -> str:
     address = job.place.address if job.place else ""
-    facts = (job.backend, job.engine.path, job.engine.flags, address, selecting())
+    facts = (job.backend, job.engine.path, job.engine.flags, address, selecting(job.backend))
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import tomllib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,16 +20,13 @@ if TYPE_CHECKING:
 _MACHINES = (Path("/usr/share/containers"), Path("/etc/containers"))
 
 
-@dataclass(frozen=True, slots=True)
-class Connection:
-    """The address of a service and the file of the key that opens it, if one is named."""
-
-    url: str
-    identity: str
+def default_connection() -> str:
+    """The name of the connection that podman takes by itself; empty where there is none."""
+    return _known()[0]
 
 
-def connection(name: str) -> Connection:
-    """The connection of that name; the default one for an empty name.
+def connection(name: str) -> tuple[str, str]:
+    """The address of that connection (the default one for an empty name), and its key's file.
 
     podman 5 writes connections to podman-connections.json, older ones to containers.conf; all
     read both, and the first wins.  Raises UsageError for one that is not there, or without an
@@ -50,7 +46,7 @@ def connection(name: str) -> Connection:
             f"podman's connection {wanted!r} has no address",
             tip=f"make it anew: `podman system connection remove {wanted}`, then `… add`",
         )
-    return Connection(settings["uri"], settings.get("identity", ""))
+    return settings["uri"], settings.get("identity", "")
 
 
 def _known() -> tuple[str, dict[str, dict[str, Any]]]:

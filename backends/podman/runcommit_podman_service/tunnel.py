@@ -16,7 +16,7 @@ from runcommit_core import EngineError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from runcommit_podman_api.address import Address
+    from runcommit_podman_service.address import Address
 
 _DEFAULT_SOCKET = "/run/podman/podman.sock"
 _OPTIONS = {

@@ -1,0 +1,1 @@
+"""The way to podman's service, for both of podman's backends."""
