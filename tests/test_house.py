@@ -145,7 +145,7 @@ NAMED = {
     "cli/options.py": 2,
     "oci/candidates.py": 1,
     "oci/detect.py": 3,
-    "publish/finish.py": 1,
+    "plan/plan.py": 1,
     # names that a variable must not have in the environment of a client
     "surroundings/variables.py": 1,
 }

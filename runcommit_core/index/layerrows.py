@@ -213,7 +213,7 @@ class LayerRows:
             raise ArchiveError(
                 f"{self._name}: something lies below the link {path!r}, which leads to no directory"
                 " of this layer",
-                tip="docker and podman do not unpack such a layer either; build the image anew",
+                tip="engines do not unpack such a layer either; build the image anew",
             )
         new, old = key_of(target), len(link.key)
         within = (link.key + b"\0", link.key + b"\1", link.place, _BATCH)
