@@ -24,9 +24,10 @@ def sockets_in(upper: Path, *, enter: Sequence[str] = ()) -> tuple[bytes, ...]:
 
     Raises EngineError when these fail, OSError for a directory that cannot be read.
     """
-    if not enter:
-        return tuple(_below(os.fsencode(upper), b""))
     from runcommit_core.engine import process
+
+    if not enter:
+        return () if process.is_rehearsed() else tuple(_below(os.fsencode(upper)))
     from runcommit_core.engine.apart import isolated
 
     words = (*enter, *isolated(__name__), os.fspath(upper))
@@ -36,16 +37,20 @@ def sockets_in(upper: Path, *, enter: Sequence[str] = ()) -> tuple[bytes, ...]:
 
 def main(upper: str) -> int:
     """Print the paths as a JSON array."""
-    print(json.dumps([os.fsdecode(path) for path in _below(os.fsencode(upper), b"")]))  # noqa: T201
+    print(json.dumps([os.fsdecode(path) for path in _below(os.fsencode(upper))]))  # noqa: T201
     return 0
 
 
-def _below(folder: bytes, prefix: bytes) -> Iterator[bytes]:
-    with os.scandir(folder) as found:
-        for item in found:
+def _below(top: bytes) -> Iterator[bytes]:
+    pending = [b""]
+    while pending:
+        prefix = pending.pop()
+        with os.scandir(os.path.join(top, prefix)) as found:  # noqa: PTH118 - bytes
+            items = list(found)
+        for item in items:
             path = prefix + item.name
             if item.is_dir(follow_symlinks=False):
-                yield from _below(item.path, path + b"/")
+                pending.append(path + b"/")
             elif not (item.is_file(follow_symlinks=False) or item.is_symlink()) and _is_one(item):
                 yield path
 
