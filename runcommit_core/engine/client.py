@@ -22,9 +22,9 @@ class Client:
     ``inspect_image`` take ``--format`` with a template of Go's.  ``commit`` takes a container and
     a name, ``tag`` two names.  ``load`` takes an archive on its standard input, ``save`` writes
     one to its standard output; ``pull`` has the user's own credentials.  ``untag`` gives the words
-    that take a name away, where ``remove_image`` takes too much; ``remove_commit`` is for an image
-    that the job committed, if not ``remove_image``.  ``ask`` runs what only asks for images, and
-    answers with its output.
+    that take a name away, where ``remove_image`` takes too much; ``remove_commit`` is for what the
+    job committed, if not ``remove_image``.  ``ask`` runs what only asks for images, and answers
+    with its output.
     """
 
     program: Words

@@ -182,7 +182,7 @@ def _rename(images: Images, reference: str, name: str) -> None:
 @contextmanager
 def in_a_file(job: Job, archive: Iterator[bytes]) -> Iterator[Path]:
     """An archive as a file, for the length of the block: for an engine that seeks in it."""
-    path = job.folder / f"archive-{job.id}.tar"
+    path = job.folder / "base.tar"
     with path.open("wb") as file:
         file.writelines(archive)
     yield path

@@ -33,7 +33,7 @@ from runcommit_podman.store import Store, store_from
 from runcommit_podman_api import held
 from runcommit_podman_api.container import create, run_attached
 from runcommit_podman_api.service import Service, check_installed, service_for, service_of
-from runcommit_podman_api.wire import NOT_FOUND, imagine
+from runcommit_podman_api.wire import imagine
 from runcommit_podman_service.address import address_of
 
 if TYPE_CHECKING:
@@ -92,9 +92,8 @@ def run(job: Job, image: Image) -> Container:
     job.containers.callback(process.taken_back, f"container {job.name}", remove)
     try:
         create(wire, job, image)
-    except EngineError as error:
-        lost = error.returncode == NOT_FOUND
-        if not lost or not (base := images.bring_lost(job, _images(job), image)):
+    except EngineError:
+        if not (base := images.bring_lost(job, _images(job), image)):
             raise
         create(wire, job, base)
     try:

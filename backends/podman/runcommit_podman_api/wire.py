@@ -117,5 +117,5 @@ def imagine(engine: EngineInfo, argv: Sequence[str]) -> process.Completed:
     host, store = {"security": {"rootless": engine.rootless}}, {"graphStatus": native}
     info = {"host": host, "store": store}
     bodies = {"/json": container, "/info": info, "/wait": 0, "/commit": {"Id": ""}}
-    body = next((body for end, body in bodies.items() if url.endswith(end)), "")
-    return process.Completed(tuple(argv), 0, json.dumps(body), "")
+    said = next((json.dumps(body) for end, body in bodies.items() if url.endswith(end)), "")
+    return process.Completed(tuple(argv), 0, said, "")
