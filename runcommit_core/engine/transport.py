@@ -60,7 +60,7 @@ class Transport:
     """The ways of one job between us and the engine.
 
     ``name`` is what the private copy of the base is called in the engine, ``diff_ids`` are its
-    layers, ``config`` is its config.
+    layers, ``config`` is its config.  ``offered`` tells whether the base was to travel.
     """
 
     def __init__(
@@ -81,6 +81,7 @@ class Transport:
         # what the job finds out on its way, and need not try again
         self._endpoint: Endpoint | None = None
         self._port = 0
+        self.offered = False
         self._archives_only = route.mode is Mode.ARCHIVE or self._leads_nowhere()
         self._sockets: tuple[bytes, ...] = ()
 
@@ -130,6 +131,7 @@ class Transport:
         archive to stream into the engine, which holds the image under ``name``.  Without ``pull``,
         for an engine that has no client of registries, archives go.
         """
+        self.offered = True
         if pull and self._image.portable and self._reachable():
             try:
                 self._serve(in_turn(self.name, pull))

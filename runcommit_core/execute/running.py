@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
 from runcommit_core.engine.background import Background
-from runcommit_core.errors import CommandError
+from runcommit_core.errors import CommandError, EngineError
 from runcommit_core.execute.failed import help_on_failure
 from runcommit_core.interface.job import Job
 from runcommit_core.interface.progress import CommandsStarted
@@ -21,6 +21,7 @@ from runcommit_core.surroundings.preparing import resolved
 if TYPE_CHECKING:
     from runcommit_core.interface.hookspecs import Pipeline
     from runcommit_core.plan.plan import Plan
+    from runcommit_core.steps.stopwatch import Stopwatch
 
 
 @record(kw_only=True)
@@ -58,8 +59,7 @@ def run_steps(planned: Plan, job: Job, commands: Commands) -> Ran:
 
 def _from_load_to_extract(planned: Plan, steps: Pipeline, job: Job, commands: Commands) -> Ran:
     watch = planned.watch
-    base = watch.step("load", Image, steps.load, job=job)
-    job.check_base()
+    base = _load(watch, steps, job)
     Background(_import_ahead)
     job = resolved(job)
     job.progress(CommandsStarted(commands.texts))
@@ -75,6 +75,21 @@ def _from_load_to_extract(planned: Plan, steps: Pipeline, job: Job, commands: Co
 
         verify(steps, watch, job, container, layers)
     return Ran(layers=layers, transport=saved.transport)
+
+
+def _load(watch: Stopwatch, steps: Pipeline, job: Job) -> Image:
+    """Bring the base into the engine, and know that it is one.
+
+    An engine may refuse what is wrong with it before we have read that far: then our words count.
+    """
+    try:
+        base = watch.step("load", Image, steps.load, job=job)
+    except EngineError:
+        if job.transport.offered:
+            job.check_base()
+        raise
+    job.check_base()
+    return base
 
 
 def _import_ahead() -> None:

@@ -25,6 +25,11 @@ class Ways(Protocol):
     """
 
     @property
+    def offered(self) -> bool:
+        """Whether the base was to travel; what the engine refused may be no image at all."""
+        ...
+
+    @property
     def mode(self) -> Mode:
         """The ways that are open."""
         ...

@@ -95,15 +95,13 @@ def commit(job: Job, container: Container) -> Image:
 
 @hookimpl
 def save(job: Job, image: Image) -> SavedImage:
-    """Send a working container, or the image that ``resolve`` found, out of the engine.
-
-    Where buildah would compare directories by size and time, the container's root is read instead.
-    """
+    """Send out a working container, or an image; read the root where times would be compared."""
     if image.upper and (saved := containers.read_upper(job, image.upper, enter=_unshared(job))):
         return saved
     if not image.id and not _compares_rightly(job):
         return root(job, Container(image.name))
-    return images.save(job, _images(job, "push" if image.id else "commit"), image)
+    committed = Image(image.name, image.id)
+    return images.save(job, _images(job, "push" if image.id else "commit"), committed)
 
 
 @hookimpl
