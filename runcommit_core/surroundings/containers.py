@@ -107,7 +107,8 @@ def entry_by_image(
     options = dataclasses.replace(job.run, flags=flags)
     shell = dataclasses.replace(job, id=f"{job.id}-shell", run=options)
     return Entry(
-        before=(client.words(*client.commit, container.name, image),),
+        # what a user is to call by hand may say what it does
+        before=(client.words(*client.commit[:1], container.name, image),),
         enter=tuple(words(shell, Image(image))),
         after=(
             client.words(*client.remove, shell.name),
