@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -59,7 +58,3 @@ def _is_one(item: os.DirEntry[bytes]) -> bool:
     import stat
 
     return stat.S_ISSOCK(item.stat(follow_symlinks=False).st_mode)
-
-
-if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))

@@ -10,10 +10,10 @@ from runcommit_core.explanation.facts import epoch_is_known, facts
 from runcommit_core.explanation.model import EPOCH, Explanation
 from runcommit_core.explanation.rehearsal import Recorder, read_on_paper, rehearse
 from runcommit_core.interface.progress import ignore
+from runcommit_core.interface.values import EPOCH_VARIABLE
 from runcommit_core.plan.plan import plan
 from runcommit_core.plugins.backends import choose_backend, described, pipeline
 from runcommit_core.plugins.capabilities import refuse, refuse_missing
-from runcommit_core.request.epoch import VARIABLE
 from runcommit_core.request.request import requested
 
 if TYPE_CHECKING:
@@ -90,5 +90,5 @@ def _told(alone: Request, request: Request, steps: Pipeline, engine: EngineInfo)
 def _with_its_epoch(job: Job, request: Request) -> Job:
     if epoch_is_known(job, request):
         return job
-    env = {**job.run.env, VARIABLE: EPOCH}
+    env = {**job.run.env, EPOCH_VARIABLE: EPOCH}
     return dataclasses.replace(job, run=dataclasses.replace(job.run, env=env))

@@ -10,8 +10,8 @@ from runcommit_core.cache.key import why_not_hermetic
 from runcommit_core.cache.shared import STORE_VARIABLE
 from runcommit_core.cachedir import cache_dir
 from runcommit_core.explanation.unknown import UNKNOWN_LAYER
+from runcommit_core.interface.values import EPOCH_VARIABLE
 from runcommit_core.oci.config import base_created
-from runcommit_core.request.epoch import VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -65,8 +65,8 @@ def _epoch(job: Job, request: Request) -> str:
     when = dt.datetime.fromtimestamp(epoch, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     if request.layer.epoch is not None:
         why = "--source-date-epoch"
-    elif os.environ.get(VARIABLE):
-        why = f"the variable {VARIABLE}"
+    elif os.environ.get(EPOCH_VARIABLE):
+        why = f"the variable {EPOCH_VARIABLE}"
     elif base_created(job.base.config) == epoch:
         why = "the base's created"
     else:
@@ -76,7 +76,7 @@ def _epoch(job: Job, request: Request) -> str:
 
 def epoch_is_known(job: Job, request: Request) -> bool:
     """Whether it does not depend on an image that only the engine has."""
-    given = request.layer.epoch is not None or bool(os.environ.get(VARIABLE))
+    given = request.layer.epoch is not None or bool(os.environ.get(EPOCH_VARIABLE))
     return given or job.base.diff_ids != (UNKNOWN_LAYER,)
 
 

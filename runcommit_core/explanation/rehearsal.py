@@ -201,8 +201,7 @@ def rehearse(
         for mount in job.run.mounts:
             if mount.kind == "secret":
                 recorder.hide(Path(mount.source).parent, SECRETS)
-        transport = RehearsedTransport(job.transport, recorder, job.folder)
-        planned = on_paper(job, transport, cleanup)
+        planned, transport = _on_paper(job, recorder, cleanup)
         with recorder.step("load"):
             transport.show_tunnel()
             refuse_run(steps, recorder.engine.name, planned)
@@ -228,8 +227,7 @@ def read_on_paper(steps: Pipeline, recorder: Recorder, job: Job, reference: str)
     """Go through finding and reading an image that only the engine has; one stands for it."""
     image = _resolve_on_paper(steps, recorder, job, reference.removeprefix("engine:"))
     with recorder.step("clean up"), contextlib.ExitStack() as cleanup:
-        transport = RehearsedTransport(job.transport, recorder, job.folder)
-        planned = on_paper(job, transport, cleanup)
+        planned, _ = _on_paper(job, recorder, cleanup)
         with recorder.step("read"), recorder.condition(UNREAD):
             steps.save(job=planned, image=image)
     return OpenBase(image=base_of_config(reference, unknown_config()), locate=located)
@@ -237,17 +235,19 @@ def read_on_paper(steps: Pipeline, recorder: Recorder, job: Job, reference: str)
 
 def _resolve_on_paper(steps: Pipeline, recorder: Recorder, job: Job, name: str) -> Image:
     with recorder.step("clean up"), contextlib.ExitStack() as cleanup:
-        transport = RehearsedTransport(job.transport, recorder, job.folder)
-        planned = on_paper(job, transport, cleanup)
+        planned, _ = _on_paper(job, recorder, cleanup)
         with recorder.step("resolve"):
             image = steps.resolve(job=planned, reference=name)
         recorder.undos = cleanup.pop_all()
         return image
 
 
-def on_paper(job: Job, transport: Transport, cleanup: contextlib.ExitStack) -> Job:
-    """The same job with placeholders for what only a run knows."""
-    return dataclasses.replace(
+def _on_paper(
+    job: Job, recorder: Recorder, cleanup: contextlib.ExitStack
+) -> tuple[Job, RehearsedTransport]:
+    """The same job with placeholders for what only a run knows, and its transport on paper."""
+    transport = RehearsedTransport(job.transport, recorder, job.folder)
+    planned = dataclasses.replace(
         job,
         id=JOB,
         transport=transport,
@@ -256,6 +256,7 @@ def on_paper(job: Job, transport: Transport, cleanup: contextlib.ExitStack) -> J
         containers=cleanup,
         console=_ignored,
     )
+    return planned, transport
 
 
 def _ignored(chunk: bytes) -> None:

@@ -17,11 +17,12 @@ from runcommit_core.engine.transport import Route, Transport
 from runcommit_core.errors import UsageError
 from runcommit_core.index.indexing import Indexing
 from runcommit_core.interface.job import Job
+from runcommit_core.interface.values import EPOCH_VARIABLE
 from runcommit_core.oci.config import run_defaults
 from runcommit_core.oci.model import BaseImage, BaseLayer
 from runcommit_core.oci.regions import digest_of_bytes
 from runcommit_core.records import record
-from runcommit_core.request.epoch import VARIABLE, choose_epoch
+from runcommit_core.request.epoch import choose_epoch
 from runcommit_core.request.run import RunRequest
 from runcommit_core.surroundings.preparing import prepared
 
@@ -92,7 +93,7 @@ def job_on(base: OpenBase, request: Request, ground: Ground, job_id: str) -> Job
     options = dataclasses.replace(
         asked,
         user=asked.user or run_defaults(base.image.config).user,
-        env={VARIABLE: str(epoch), **asked.env},
+        env={EPOCH_VARIABLE: str(epoch), **asked.env},
     )
     around = prepared(
         options,
@@ -151,9 +152,9 @@ def finding_job(request: Request, ground: Ground, job_id: str) -> Job:
 
 
 def job_beside(job: Job, base: BaseImage, **changes: Any) -> Job:
-    """A job like this one, on another base of the same layers' whereabouts.
+    """A job like this one on a base whose layers are where this one's are.
 
-    ``changes`` are fields of Job; ``id`` is among them, so that names do not meet.
+    ``changes`` are fields of Job: another ``id`` where both run, or else their names would meet.
     """
     indexing = Indexing(cache_dir(), base, job.locate)
     changed = dataclasses.replace(job, base=base, containers=contextlib.ExitStack(), **changes)

@@ -13,8 +13,6 @@ from runcommit_core.errors import UsageError
 from runcommit_core.interface.values import EPOCH_VARIABLE
 from runcommit_core.oci.config import base_created
 
-VARIABLE = EPOCH_VARIABLE
-
 _INTEGER = re.compile(r"-?[0-9]{1,20}")
 
 
@@ -41,10 +39,10 @@ def choose_epoch(option: int | None, config: bytes) -> int:
 def _asked_for(option: int | None) -> tuple[int | None, str]:
     if option is not None:
         return option, "the source date epoch"
-    text = os.environ.get(VARIABLE, "")
+    text = os.environ.get(EPOCH_VARIABLE, "")
     if not text:
         return None, ""
     # int() alone would take 1_000, other alphabets' digits and blanks
     if not _INTEGER.fullmatch(text):
-        raise UsageError(f"the variable {VARIABLE} is {text!r}, expected seconds since 1970")
-    return int(text), f"the variable {VARIABLE}"
+        raise UsageError(f"the variable {EPOCH_VARIABLE} is {text!r}, expected seconds since 1970")
+    return int(text), f"the variable {EPOCH_VARIABLE}"
