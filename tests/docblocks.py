@@ -11,6 +11,7 @@ In the output that a page shows, ``…`` stands for anything on a line, or, alon
 
 from __future__ import annotations
 
+import functools
 import re
 import subprocess
 from dataclasses import dataclass
@@ -61,6 +62,7 @@ def pages() -> list[str]:
     return sorted(name for name in done.stdout.splitlines() if (TOP / name).exists())
 
 
+@functools.cache
 def blocks(page: str, text: str) -> list[Block]:
     """The blocks of a page, but for what is an instruction to the site (``{toctree}``)."""
     tokens = MarkdownIt().parse(text)

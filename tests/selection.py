@@ -24,6 +24,7 @@ MARKS = {
     "hosts(*names, **properties)": "the hosts to run on, by name or by property; default: all",
     "needs(*names)": "what is to be there besides: further hosts, or prefixes",
     "lane(name)": "run after each other with the tests of the same lane, on hosts of its own",
+    "costly": "takes seconds of its own, so that it is no part of --quick",
 }
 _HOSTS = {spec.name: spec for spec in SPECS}
 
@@ -85,9 +86,9 @@ def _named(item: pytest.Item) -> set[str]:
 
 
 def is_quick(item: pytest.Item) -> bool:
-    """Whether Python and its packages are enough for a test."""
+    """Whether Python and its packages are enough for a test, and it costs next to nothing."""
     return not (
-        any(item.get_closest_marker(name) for name in ("hosts", "needs"))
+        any(item.get_closest_marker(name) for name in ("hosts", "needs", "costly"))
         or "machine" in getattr(item, "fixturenames", ())
     )
 

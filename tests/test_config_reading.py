@@ -28,7 +28,7 @@ def _private(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 
 @pytest.fixture
-def image(tmp_path: Path) -> images.Image:
+def image(tmp_path: Path, machine: None) -> images.Image:
     """An image of the test's own, whose config no other test has read."""
     layers = (bases.busybox_layer(), images.layer({"own": str(tmp_path).encode()}))
     return images.image(*layers, settings={"Env": ["PATH=/bin"], "User": "root"})

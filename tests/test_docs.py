@@ -69,6 +69,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @SITE
+@pytest.mark.costly
 def test_the_site_has_every_page(site: Path):
     built = {str(path.relative_to(site).with_suffix(".md")) for path in site.rglob("*.html")}
     assert {*PAGES} <= built
@@ -93,6 +94,7 @@ class Links(HTMLParser):
 
 
 @SITE
+@pytest.mark.costly
 def test_links_of_the_site_lead_somewhere_and_nothing_is_loaded_from_elsewhere(site: Path):
     pages = {page: Links(page) for page in site.rglob("*.html")}
     wrong = [

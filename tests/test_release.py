@@ -7,6 +7,8 @@ import subprocess
 import zipfile
 from pathlib import Path
 
+import pytest
+
 TOP = Path(__file__).parent.parent
 SOURCES = ("runcommit_core", *(str(path) for path in TOP.glob("backends/*/runcommit_*")))
 
@@ -20,6 +22,7 @@ def release(folder: Path, **env: str) -> str:
     return done.stdout
 
 
+@pytest.mark.costly
 def test_a_release_is_reproducible_and_complete(tmp_path: Path):
     surroundings = {"TZ": "Asia/Tokyo", "LANG": "C", "PYTHONHASHSEED": "7"}
     sums = release(tmp_path / "here")

@@ -40,6 +40,7 @@ def test_an_engine_that_nobody_knows_is_told():
         hosts_of_engines(["podman,dokcer"])
 
 
+@pytest.mark.costly
 def test_an_engine_needs_its_hosts_and_nothing_else(tmp_path: Path):
     """No Bazel, no other machine, no newer podman, though there are tests of those with podman."""
     files = ("tests/test_bazel.py", "tests/test_remote.py", "tests/test_results.py")
@@ -50,6 +51,7 @@ def test_an_engine_needs_its_hosts_and_nothing_else(tmp_path: Path):
     assert "test_bazel.py" not in names
 
 
+@pytest.mark.costly
 def test_a_lane_has_hosts_of_its_own(tmp_path: Path):
     """What one lane's tests leave in an engine for a moment, no other lane sees."""
     needs, _ = collected(tmp_path, "tests/test_bazel_remote.py", "tests/test_podman_api.py")
@@ -61,8 +63,11 @@ def test_a_lane_has_hosts_of_its_own(tmp_path: Path):
     }
 
 
+@pytest.mark.costly
 def test_quick_leaves_out_what_python_alone_cannot_do(tmp_path: Path):
-    files = [f"tests/test_{name}.py" for name in ("verify", "bazel_analysis", "hosts", "tar")]
+    files = [
+        f"tests/test_{name}.py" for name in ("verify", "bazel_analysis", "release", "hosts", "tar")
+    ]
     needs, names = collected(tmp_path, "--quick", *files)
     assert (needs.hosts, needs.prefixes) == ([], [])
     assert needs.tests > 50
@@ -118,6 +123,7 @@ def test_anywhere(number):
 """
 
 
+@pytest.mark.costly
 def test_a_lane_is_one_process_and_lanes_are_side_by_side(tmp_path: Path):
     (tmp_path / "test_who.py").write_text(WHO)
     (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers =\n  lane(name): a lane\n")
