@@ -17,7 +17,7 @@ CommandTimeoutError      124  the user's command took longer than it may
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,6 +40,18 @@ class RuncommitError(Exception):
     def __init__(self, message: str, *, tip: str = "") -> None:
         super().__init__(message)
         self.tip = tip
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let errors be copied and cross processes, whatever their class takes to be made."""
+        return _rebuilt, (type(self), self.args, self.__dict__)
+
+
+def _rebuilt(
+    kind: type[RuncommitError], args: tuple[Any, ...], state: dict[str, Any]
+) -> RuncommitError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(state)
+    return error
 
 
 class UsageError(RuncommitError):

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
-from runcommit_core.errors import CommandError, UsageError
-from runcommit_core.request.commands import Commands, resolve_commands, which_failed
+from runcommit_core.errors import CommandError, CommandTimeoutError, EngineError, UsageError
+from runcommit_core.interface.progress import CommandStarted, Event, ignore
+from runcommit_core.request.commands import (
+    Commands,
+    check_all_ran,
+    resolve_commands,
+    which_failed,
+)
+from runcommit_core.request.shell import Followed, is_posix, unmark
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 
@@ -68,16 +76,118 @@ def test_several_commands_need_no_quoting(text: str):
     assert done.stdout.decode() == f"{text}|{text}"
 
 
-def test_several_commands_run_in_order_each_in_its_own_shell():
-    done = execute(resolve_commands(["x=1; echo one; cd /", 'echo "two$x"', "pwd -P >/dev/null"]))
-    assert (done.stdout, done.stderr, done.returncode) == (b"one\ntwo\n", b"", 0)
+SHELLS = [("/bin/sh", "-c"), ("bash", "-c"), ("/usr/bin/env", "bash", "-eu", "-c")]
 
 
-@pytest.mark.parametrize("code", [1, 2, 127, 255])
-def test_the_first_failure_stops_with_its_code(code: int):
-    done = execute(resolve_commands(["echo one", f"exit {code}", "echo three"]))
-    assert (done.returncode, done.stdout) == (code, b"one\n")
-    assert done.stderr.decode() == (f"runcommit: command 2 of 3 failed with exit code {code}\n")
+def heard(commands: Commands, env: Mapping[str, str] | None = None) -> tuple[int, str, int]:
+    """Exit code, output without marks, and the number of the command that ran last."""
+    output = bytearray()
+    followed = Followed(output.extend, ignore)
+    done = execute(commands, env)
+    followed(done.stderr)
+    followed.flush()
+    return done.returncode, (done.stdout + bytes(output)).decode(), followed.number
+
+
+@pytest.mark.parametrize("shell", SHELLS, ids=" ".join)
+@pytest.mark.parametrize(
+    ("first", "second", "output"),
+    [
+        ("cd /usr", "pwd", "/usr\n"),
+        ("x=1; export y=2", 'echo $x; env | grep "^y="', "1\ny=2\n"),
+        ("umask 027", "umask", "0027\n"),
+        ("greet() { echo hello $1; }", "greet you", "hello you\n"),
+        ("sleep 60 & pid=$!", "kill -0 $pid && echo runs; kill $pid", "runs\n"),
+        ("trap 'echo at last' EXIT", "echo one", "one\nat last\n"),
+        ("set -f", "echo /*", "/*\n"),
+        ("exec 2>&1 >/dev/null", "echo lost; echo kept >&2", "kept\n"),
+        ("exec 9>/dev/null", "echo lost >&9; echo kept", "kept\n"),
+        ("IFS=0123456789", "v=a1b; echo $v", "a b\n"),
+        ("cat <<-E\n\tone\n\tE", "cat <<E\ntwo\nE", "one\ntwo\n"),
+        ("true # a comment \\", "echo one \\", "one\n"),
+        ("printf() { false; }", "echo one", "one\n"),
+    ],
+)  # fmt: skip
+def test_commands_share_a_shell(first: str, second: str, output: str, shell: Sequence[str]) -> None:
+    assert heard(resolve_commands([first, second], shell=shell)) == (0, output, 2)
+
+
+@pytest.mark.parametrize("shell", SHELLS[:2], ids=" ".join)
+@pytest.mark.parametrize("look", ['echo "$#$*"', "trap", "ls /proc/self/fd", "set", "alias"])
+def test_commands_see_nothing_of_those_around(look: str, shell: Sequence[str]) -> None:
+    env = {"PATH": "/usr/bin:/bin"}
+    alone = execute(resolve_commands([look], shell=shell), env).stdout.splitlines()
+    among = execute(resolve_commands([":", look, ":"], shell=shell), env).stdout.splitlines()
+    varying = (
+        b"PPID=",
+        b"_=",
+        b"BASH_EXECUTION_STRING=",
+        b"BASH_ARG",
+        b"RANDOM",
+        b"LINENO",
+        b"PIPESTATUS",
+    )
+    assert [line for line in among if not line.startswith(varying)] == [
+        line for line in alone if not line.startswith(varying)
+    ]
+
+
+@pytest.mark.parametrize("shell", SHELLS[:2], ids=" ".join)
+@pytest.mark.parametrize(
+    ("text", "codes"),
+    [
+        *((f"exit {code}", {code}) for code in (1, 2, 127, 255)),
+        ("false", {1}),
+        ("(exit 7)", {7}),
+        ("set -e; false; echo not reached", {1}),
+        ("if", {1, 2, 3}),
+        ("set -u; echo $nothing", {1, 2, 127}),
+        ("kill -9 $$", {-9}),
+    ],
+)
+def test_the_first_failure_stops_with_its_code(
+    text: str, codes: set[int], shell: Sequence[str]
+) -> None:
+    code, output, number = heard(resolve_commands(["echo one", text, "echo three"], shell=shell))
+    assert code in codes
+    assert (output.partition("\n")[0], "three" in output, number) == ("one", False, 2)
+
+
+@pytest.mark.parametrize("text", ["exit", "exec true", "trap 'exit 0' EXIT; exit 3"])
+def test_what_ends_the_shell_well_leaves_commands_out(text: str) -> None:
+    commands = resolve_commands(["true", text, "echo three"])
+    assert heard(commands) == (0, "", 2)
+    with pytest.raises(CommandError, match="command 2 of 3 ended the shell"):
+        check_all_ran(commands, 2)
+    check_all_ran(commands, 3)
+    check_all_ran(commands, 0)
+
+
+@pytest.mark.parametrize("shell", [("python3", "-c"), ("/usr/bin/fish", "-c"), ("/bin/sh", "-s")])
+def test_another_shell_gets_commands_one_by_one(shell: Sequence[str]) -> None:
+    assert not is_posix(shell)
+    assert resolve_commands(["one", "two"], shell=shell).argv[-2:] == ("one", "two")
+
+
+def test_commands_of_python() -> None:
+    python = (sys.executable, "-c")
+    commands = resolve_commands(["x = 1; print(x)", "print('x' in globals())"], shell=python)
+    assert heard(commands) == (0, "1\nFalse\n", 2)
+    failed = resolve_commands(["pass", "raise SystemExit(3)", "print(3)"], shell=python)
+    assert heard(failed) == (3, "", 2)
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 1000])
+def test_marks_leave_the_output_however_it_comes(size: int) -> None:
+    mark = b"\x16runcommit %d/3\x16"
+    said = b"a\x16" + mark % 1 + b"b" + mark % 2 + mark % 3 + b"\x16runcommit 1/\x16 c\x16run"
+    shown, told = bytearray(), list[Event]()
+    followed = Followed(shown.extend, told.append)
+    for start in range(0, len(said), size):
+        followed(said[start : start + size])
+    followed.flush()
+    assert bytes(shown) == b"a\x16b\x16runcommit 1/\x16 c\x16run"
+    assert told == [CommandStarted(1), CommandStarted(2), CommandStarted(3)]
 
 
 def test_failures_within_a_command_are_the_shells_business():
@@ -236,33 +346,40 @@ def test_nul_is_refused_wherever_it_stands(tmp_path: Path):
 # --- which one failed
 
 
-def failed(output: str) -> CommandError:
+def failed(output: str = "") -> CommandError:
     return CommandError("it failed", command_exit_code=3, output=output, tip="look")
 
 
-def test_the_failed_command_is_shown():
+def test_the_failed_command_is_shown() -> None:
     commands = resolve_commands(["first", "second\nline", "third"])
-    output = "x\nruncommit: command 2 of 3 failed with exit code 3\n"
-    error = which_failed(failed(output), commands)
+    error = which_failed(failed("x"), commands, 2)
     assert str(error) == "it failed\n  command 2 of 3: second…"
-    assert (error.command_exit_code, error.tip, error.output) == (3, "look", output)
+    assert isinstance(error, CommandError)
+    assert (error.command_exit_code, error.tip, error.output) == (3, "look", "x")
 
 
-def test_the_last_of_such_lines_counts():
+def test_so_is_the_one_that_took_too_long() -> None:
+    late = CommandTimeoutError("it did not end", output="x")
+    error = which_failed(late, resolve_commands(["first", "second"]), 1)
+    assert isinstance(error, CommandTimeoutError)
+    assert str(error) == "it did not end\n  command 1 of 2: first"
+
+
+@pytest.mark.parametrize("number", [0, 7])
+def test_without_a_sensible_number_nothing_is_added(number: int) -> None:
     commands = resolve_commands(["first", "second"])
-    output = "runcommit: command 2 of 2 failed with exit code 3\n"
-    fooled = "runcommit: command 1 of 9 failed with exit code 0\n"
-    assert "command 2 of 2: second" in str(which_failed(failed(fooled + output), commands))
+    assert str(which_failed(failed(), commands, number)) == "it failed"
 
 
-@pytest.mark.parametrize("output", ["", "runcommit: command 7 of 9 failed with exit code 3"])
-def test_without_a_sensible_line_nothing_is_added(output: str):
-    commands = resolve_commands(["first", "second"])
-    assert str(which_failed(failed(output), commands)) == "it failed"
+def test_errors_have_no_marks() -> None:
+    mark = "\x16runcommit 1/2\x16"
+    error = EngineError("no", output=f"{mark}one\n{mark}two")
+    unmark(error)
+    assert (error.output, str(error)) == ("one\ntwo", "no\n  | one\n  | two")
 
 
 def test_a_single_command_needs_no_number():
-    assert str(which_failed(failed(""), resolve_commands(["only"]))) == "it failed\n  only"
-    long = str(which_failed(failed(""), resolve_commands(["x" * 5000])))
+    assert str(which_failed(failed(), resolve_commands(["only"]), 0)) == "it failed\n  only"
+    long = str(which_failed(failed(), resolve_commands(["x" * 5000]), 0))
     assert long.endswith("x…")
     assert len(long) < 300

@@ -2,7 +2,7 @@
 
 _COMMANDS = {
     "commands": attr.string_list(
-        doc = "Commands for the shell in the container; the first that fails stops. Nothing of " +
+        doc = "Commands for one shell in the container; the first that fails stops. Nothing of " +
               "them is expanded on this side, and no quoting is needed.",
     ),
     "argv": attr.string_list(doc = "One program and its arguments, without any shell."),

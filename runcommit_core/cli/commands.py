@@ -64,7 +64,7 @@ def run(
     """Run commands on BASE and write the new layer.
 
     BASE is oci:PATH[:NAME], oci-archive:PATH, docker-archive:PATH, a path whose kind is
-    detected, or engine:REF.  Give -c TEXT (repeatable, each through the shell, the first
+    detected, or engine:REF.  Give -c TEXT (repeatable, all in one shell, the first
     failure stops), or --script FILE, or -- PROGRAM ARG…
 
     Standard output is the diff_id of the new layer, or nothing when nothing changed; with -o -

@@ -31,7 +31,8 @@ def _group(*decorators: Callable[[F], F]) -> Callable[[F], F]:
 commands = _group(
     click.option(
         "-c", "--command", "commands", multiple=True, metavar="TEXT",
-        help="A command for the shell in the container.  Repeatable; the first failure stops.",
+        help="A command for the shell in the container.  Repeatable: one shell has all"
+        " of them, and the first failure stops.",
     ),
     click.option("--script", type=_PATH, metavar="FILE", help="A script to run; #! is honoured."),
     click.option(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
 from runcommit_core.engine.background import Background
-from runcommit_core.errors import CommandError, EngineError
+from runcommit_core.errors import CommandError, CommandTimeoutError, EngineError
 from runcommit_core.execute.failed import help_on_failure
 from runcommit_core.interface.job import Job
 from runcommit_core.interface.progress import CommandsStarted
@@ -15,7 +16,8 @@ from runcommit_core.interface.values import Container, EngineInfo, Image, Layers
 from runcommit_core.plan.plan import settled
 from runcommit_core.plugins.capabilities import refuse_run
 from runcommit_core.records import record
-from runcommit_core.request.commands import Commands, which_failed
+from runcommit_core.request.commands import Commands, check_all_ran, which_failed
+from runcommit_core.request.shell import Followed, unmark
 from runcommit_core.surroundings.preparing import resolved
 
 if TYPE_CHECKING:
@@ -62,11 +64,7 @@ def _from_load_to_extract(planned: Plan, steps: Pipeline, job: Job, commands: Co
     base = _load(watch, steps, job)
     Background(_import_ahead)
     job = resolved(job)
-    job.progress(CommandsStarted(commands.texts))
-    try:
-        container = watch.step("run", Container, steps.run, job=job, image=base)
-    except CommandError as error:
-        raise which_failed(error, commands) from None
+    container = _run(watch, steps, job, base, commands)
     committed = watch.step("commit", Image, steps.commit, job=job, container=container)
     saved = watch.step("save", SavedImage, steps.save, job=job, image=committed)
     layers = watch.step("extract", Layers, steps.extract, job=job, saved=saved)
@@ -90,6 +88,27 @@ def _load(watch: Stopwatch, steps: Pipeline, job: Job) -> Image:
         raise
     job.check_base()
     return base
+
+
+def _run(
+    watch: Stopwatch, steps: Pipeline, job: Job, image: Image, commands: Commands
+) -> Container:
+    """Run the commands, knowing which of them runs."""
+    job.progress(CommandsStarted(commands.texts))
+    followed = Followed(job.console, job.progress)
+    if len(commands.texts) > 1:
+        job = dataclasses.replace(job, console=followed)
+    try:
+        container = watch.step("run", Container, steps.run, job=job, image=image)
+    except (CommandError, CommandTimeoutError, EngineError) as error:
+        unmark(error)
+        if isinstance(error, EngineError):
+            raise
+        raise which_failed(error, commands, followed.number) from None
+    finally:
+        followed.flush()
+    check_all_ran(commands, followed.number)
+    return container
 
 
 def _import_ahead() -> None:

@@ -50,6 +50,13 @@ class CommandsStarted:
 
 
 @record
+class CommandStarted:
+    """Of several commands in one shell the one with this ``number`` begins; the first is 1."""
+
+    number: int
+
+
+@record
 class StepFinished:
     """The step did what it should."""
 
@@ -99,6 +106,7 @@ Event = (
     JobStarted
     | StepStarted
     | CommandsStarted
+    | CommandStarted
     | StepFinished
     | StepFailed
     | Transferred

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import shlex
 import time
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -30,6 +32,7 @@ from runcommit_core.plan.places import place_of
 from runcommit_core.plan.targets import Targets, open_targets
 from runcommit_core.plugins.capabilities import refuse
 from runcommit_core.records import record
+from runcommit_core.request.shell import is_posix
 from runcommit_core.staging import staging
 from runcommit_core.steps.stopwatch import Stopwatch
 
@@ -47,6 +50,8 @@ if TYPE_CHECKING:
 
     Refuse = Callable[[Pipeline, str, EngineOptions, Collection[str]], None]
     OpenEngineBase = Callable[[Pipeline, Job, str, Stopwatch], OpenBase]
+
+log = logging.getLogger("runcommit")
 
 
 @record(kw_only=True)
@@ -89,6 +94,7 @@ def plan(
     watch = Stopwatch(choice.name, asked.progress)
     _refuse_lacks(choice, request, refusing)
     _refuse_shell_without_terminal(request)
+    _tell_shells_apart(request)
     entry = cleanup.enter_context(LedgerEntry())
     staged = cleanup.enter_context(staging())
     targets = open_targets(staged, request.outputs)
@@ -156,6 +162,12 @@ def _refuse_shell_without_terminal(request: Request) -> None:
             "--shell-on-failure needs a terminal on standard input and standard error",
             tip="--keep-on-failure keeps the container, to be entered later",
         )
+
+
+def _tell_shells_apart(request: Request) -> None:
+    if len(request.commands.each) > 1 and not request.layer.split and not is_posix(request.shell):
+        words = shlex.join(request.shell)
+        log.warning("%r is no POSIX shell, so each command runs in one of its own", words)
 
 
 def _refuse_idle_edits(request: Request) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import re
 import shlex
 from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runcommit_core.errors import CommandError, UsageError
+from runcommit_core.errors import CommandError, CommandTimeoutError, UsageError
 from runcommit_core.records import record
+from runcommit_core.request.shell import in_one_shell, is_posix, one_by_one
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +24,6 @@ _ARGUMENT_LIMIT = 128 * 1024 - 1
 _SHOWN = 200
 """How many characters of a command stand in a message."""
 
-_FAILED = re.compile(r"runcommit: command (\d+) of (\d+) failed with exit code \d+")
 _INLINE_FLAG = {"perl": "-e", "ruby": "-e", "node": "-e"}
 _SHELLS = re.compile(r"(ba|da|a|k|z)?sh|busybox|python[0-9.]*")
 
@@ -51,7 +52,9 @@ def resolve_commands(
     argv: Sequence[str] = (),
     shell: Sequence[str] = DEFAULT_SHELL,
 ) -> Commands:
-    """One of: ``commands``, each through the shell; a script; an exec form.
+    """One of: ``commands``, through one shell; a script; an exec form.
+
+    A shell that is not POSIX gets the commands one by one.
 
     Raises UsageError for none or several of them, or for what does not fit into an argument.
     """
@@ -70,24 +73,35 @@ def resolve_commands(
     return _fitting(Commands(_through_shell(commands, shell), tuple(commands), each))
 
 
-def which_failed(error: CommandError, commands: Commands) -> CommandError:
-    """The same error, saying which of several commands it was."""
-    found = list(_FAILED.finditer(error.output))
-    if len(commands.texts) == 1:
+def which_failed(
+    error: CommandError | CommandTimeoutError, commands: Commands, number: int
+) -> CommandError | CommandTimeoutError:
+    """The same error, saying that it was the command with this ``number``; 0 if none is known."""
+    count = len(commands.texts)
+    if count == 1:
         where = _short(commands.texts[0])
-    elif found and int(found[-1][1]) <= len(commands.texts):
-        number = int(found[-1][1])
-        where = f"command {number} of {len(commands.texts)}: {_short(commands.texts[number - 1])}"
+    elif 0 < number <= count:
+        where = f"command {number} of {count}: {_short(commands.texts[number - 1])}"
     else:
         return error
-    found_out = CommandError(
-        f"{error}\n  {where}",
-        command_exit_code=error.command_exit_code,
-        output=error.output,
-        tip=error.tip,
-    )
-    found_out.step = error.step
-    return found_out
+    located = copy.copy(error)
+    located.args = (f"{error}\n  {where}",)
+    return located
+
+
+def check_all_ran(commands: Commands, number: int) -> None:
+    """Raise CommandError where a shell ended well before the last command, by ``exit`` say.
+
+    ``number`` is the command that ran last; 0 where that is not known.
+    """
+    count = len(commands.texts)
+    if 0 < number < count:
+        raise CommandError(
+            f"command {number} of {count} ended the shell, so those after it did not run: "
+            f"{_short(commands.texts[number - 1])}",
+            command_exit_code=0,
+            tip="let it not call exit or exec, or put it into parentheses: ( … )",
+        )
 
 
 def _kinds(
@@ -99,14 +113,8 @@ def _kinds(
 def _through_shell(commands: Sequence[str], shell: Sequence[str]) -> tuple[str, ...]:
     if len(commands) == 1:
         return (*shell, commands[0])
-    # the commands are arguments of the driver and so need no quoting at all; its variables have
-    # names that the image's environment has not, for assigning to one of those would change it
-    driver = (
-        f'_rc_n=0; for _rc_c do _rc_n=$((_rc_n + 1)); {shlex.join(shell)} "$_rc_c" || {{ _rc_s=$?; '
-        'echo "runcommit: command $_rc_n of $# failed with exit code $_rc_s" >&2; '
-        "exit $_rc_s; }; done"
-    )
-    return (*shell, driver, "runcommit", *commands)
+    together = in_one_shell if is_posix(shell) else one_by_one
+    return together(commands, shell)
 
 
 def _from_script(path: Path, shell: Sequence[str]) -> Commands:
@@ -144,7 +152,7 @@ def _fitting(commands: Commands) -> Commands:
         if size > _ARGUMENT_LIMIT:
             raise UsageError(
                 f"a command of {size} bytes is longer than an argument can be ({_ARGUMENT_LIMIT})",
-                tip="split it into several -c, or put it into the base as a file",
+                tip="make a layer of each -c (--split), or mount them as a file and run that",
             )
         if "\0" in word:
             raise UsageError("a command holds a NUL character, which no argument can")

@@ -15,7 +15,7 @@ PathLike = str | os.PathLike[str]
 
 
 class Positional(TypedDict, total=False):
-    """What comes first in a call: the base, and the commands, each through the shell."""
+    """What comes first in a call: the base, and the commands for one shell."""
 
     base: PathLike
     commands: str | Sequence[str]

@@ -74,6 +74,15 @@ class CommandContract:
         expect_unsaid(ran, "third\n", duty=_WORDS)
         expect_no_file(layer, image, duty=_CODE)
 
+    def test_commands_have_one_shell(self, bench: Bench, base: bases.Base) -> None:
+        commands = ("cd /data; x=1; umask 077", 'echo "$x $#$*" > made; pwd', "umask")
+        layer = bench.folder / "layer.tar"
+        ran = bench.job(base.ref, *each(commands), "-o", layer)
+        expect_diff_id(ran, duty=_WORDS)
+        expect_said(ran, "/data\n", "0077\n", duty=_CONSOLE)
+        expect_unsaid(ran, "runcommit 1", duty=_CONSOLE)
+        expect_content(layer, "data/made", b"1 0\n", _WORDS)
+
     @pytest.mark.parametrize("code", [1, 2, 125, 126, 127, 255])
     def test_no_exit_code_is_taken_for_the_engines(
         self, bench: Bench, base: bases.Base, code: int

@@ -10,6 +10,7 @@ from runcommit_core.cli.progress.output import LastOutput
 from runcommit_core.interface.progress import (
     CacheLookup,
     CommandsStarted,
+    CommandStarted,
     JobFinished,
     JobStarted,
     StepFailed,
@@ -76,6 +77,8 @@ class _Row:
     seconds: float | None = None
     failed: bool = False
     about: str = ""
+    command: str = ""
+    since: float = 0.0
     transfers: dict[Direction, _Transfers] = field(default_factory=dict)
 
     @property
@@ -103,6 +106,8 @@ class Board:
                 self._title = [event.backend, event.base]
             case CommandsStarted():
                 self._commands = event.commands
+            case CommandStarted():
+                self._begin(event.number, now)
             case StepStarted():
                 about = _about(self._commands) if event.step == _COMMAND_STEP else ""
                 self._rows.append(_Row(event.step, now, about=about))
@@ -134,6 +139,12 @@ class Board:
         transfers.counts[event.name] = (event.count, event.total)
         transfers.latest = now
 
+    def _begin(self, number: int, now: float) -> None:
+        if self._rows and number <= len(self._commands):
+            first = _about(self._commands[number - 1 : number])
+            self._rows[-1].command = f"{number} of {len(self._commands)}: {first}"
+            self._rows[-1].since = now
+
     def _head(self) -> Line:
         end = self._ended if self._ended is not None else self._clock()
         dot = f" {self._marks.dot} "
@@ -147,13 +158,19 @@ class Board:
             mark, style = (self._marks.busy, "")
         seconds = self._clock() - row.started if row.seconds is None else row.seconds
         words = [transfers.text(direction) for direction, transfers in row.transfers.items()]
-        about = ", ".join(filter(None, [row.about, *words]))
+        about = ", ".join(filter(None, [self._about(row), *words]))
         return [
             (f" {mark} ", style),
             (f"{row.name:<8}", ""),
             (f"{_elapsed(seconds):>8}", "" if row.busy else "dim"),
             (f"   {about}", "dim"),
         ]
+
+    def _about(self, row: _Row) -> str:
+        """What the step does: of several commands the one that runs, with its time, or failed."""
+        if row.command and row.busy:
+            return f"{row.command} ({_elapsed(self._clock() - row.since)})"
+        return row.command if row.command and row.failed else row.about
 
     def _window(self) -> list[Line]:
         if not self._rows or self._rows[-1].name != _COMMAND_STEP or not self._rows[-1].busy:

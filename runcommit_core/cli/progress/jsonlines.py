@@ -19,6 +19,7 @@ from runcommit_core.interface.console import to_stderr
 from runcommit_core.interface.progress import (
     CacheLookup,
     CommandsStarted,
+    CommandStarted,
     JobFinished,
     JobStarted,
     ShellOpened,
@@ -37,6 +38,7 @@ _NAMES = {
     JobStarted: "job_started",
     StepStarted: "step_started",
     CommandsStarted: "commands_started",
+    CommandStarted: "command_started",
     StepFinished: "step_finished",
     StepFailed: "step_failed",
     Transferred: "transfer",

@@ -12,6 +12,7 @@ from runcommit_core.interface.console import to_stderr
 from runcommit_core.interface.progress import (
     CacheLookup,
     CommandsStarted,
+    CommandStarted,
     JobFinished,
     JobStarted,
     StepFailed,
@@ -45,6 +46,7 @@ class Plain(Reporter):
         super().__init__()
         self._started = time.monotonic()
         self._in_line = False
+        self._commands: tuple[str, ...] = ()
 
     def console(self, chunk: bytes) -> None:
         to_stderr(chunk)
@@ -57,9 +59,12 @@ class Plain(Reporter):
             case StepStarted():
                 self._say(f"{event.step} …")
             case CommandsStarted():
-                for command in event.commands:
-                    first, *more = command.splitlines() or [""]
-                    self._say(f"  $ {first}{' …' if more else ''}")
+                self._commands = event.commands
+                if len(event.commands) == 1:
+                    self._say(f"  $ {_first_line(event.commands[0])}")
+            case CommandStarted(number) if number <= len(self._commands):
+                command = _first_line(self._commands[number - 1])
+                self._say(f"  $ {command} ({number} of {len(self._commands)})")
             case StepFinished():
                 self._say(f"{event.step} done in {event.seconds:.2f} s")
             case StepFailed():
@@ -73,6 +78,11 @@ class Plain(Reporter):
         before = "\n" if self._in_line else ""
         to_stderr(f"{before}runcommit: {line}\n".encode(errors="replace"))
         self._in_line = False
+
+
+def _first_line(command: str) -> str:
+    first, *more = command.splitlines() or [""]
+    return f"{first}{' …' if more else ''}"
 
 
 class Silent(Reporter):
