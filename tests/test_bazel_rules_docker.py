@@ -118,6 +118,10 @@ def test_no_shell_of_the_host_sees_a_command(built: Path):
     assert content(layer, "expanded") == b"/root within ticks\n"
 
 
+def test_commands_have_one_shell(built: Path):
+    assert content(built / "one_shell.tar", "data/greeting") == b"hello\n"
+
+
 def test_exec_form_and_scripts(built: Path):
     assert content(built / "argv.tar", "words") == b"[$HOME][a b][][']"
     assert content(built / "script.tar", "scripted") == b"from a script\n"
