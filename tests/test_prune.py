@@ -25,6 +25,7 @@ from runcommit_core import (
     process,
     recalled_copy,
 )
+from runcommit_core.engine.turns import in_use
 from runcommit_core.housekeeping.prune import Choice, Prune, look, remove
 from runcommit_core.interface.values import EngineOptions
 from runcommit_core.staging import replacing
@@ -353,6 +354,20 @@ def test_a_copy_that_a_living_job_uses_stays(
         assert gone(Choice(bases=True, strangers=True)) == ["strange", "old", "new"]
     assert copies.copies == {name}
     assert gone(Choice(bases=True)) == [name.rpartition(":")[2]]
+
+
+def test_a_copy_that_a_job_begins_to_use_after_the_list_was_made_stays(copies: Engine):
+    begun = contextlib.ExitStack()
+
+    def remove_and_begin(thing: Leftover) -> None:
+        thing.remove()
+        begun.enter_context(in_use("localhost/runcommit/base:new"))
+
+    with begun:
+        assert gone(Choice(bases=True), remove=remove_and_begin) == ["old"]
+        with in_use("localhost/runcommit/base:new"):
+            assert gone(Choice(bases=True)) == []
+    assert gone(Choice(bases=True)) == ["new"]
 
 
 def test_what_cannot_be_removed_is_told(copies: Engine):

@@ -5,14 +5,16 @@ For backends: each function does a step, or most of it, with the engine's own ve
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 from runcommit_core.engine import process
 from runcommit_core.engine.copies import forget_copy, found_copy, recalled_copy
+from runcommit_core.engine.turns import in_turn
 from runcommit_core.errors import EngineError
 from runcommit_core.interface.values import Image
 from runcommit_core.records import record
@@ -27,6 +29,11 @@ if TYPE_CHECKING:
 
 Facts = tuple[str, Sequence[str]]
 """The engine's id of an image, and the diff_ids of its layers."""
+
+T = TypeVar("T")
+
+_LOSSES = 8
+"""How often a job brings a base anew, for somebody who takes it away all the time."""
 
 
 @record(kw_only=True)
@@ -55,7 +62,7 @@ class Images:
 def bring_base(job: Job, images: Images) -> Image:
     """What ``load`` returns: the private copy of the base, brought unless the engine has it.
 
-    A copy whose id an earlier job has noted is not looked at: see :func:`bring_lost`.
+    A copy whose id an earlier job has noted is not looked at: see :func:`on_base`.
     """
     if known := recalled_copy(job):
         return Image(known)
@@ -68,15 +75,52 @@ def bring_base(job: Job, images: Images) -> Image:
     return Image(name)
 
 
-def bring_lost(job: Job, images: Images, image: Image) -> Image | None:
-    """The base brought anew, where ``image`` was recalled and the engine has it no more.
+def on_base(job: Job, images: Images, image: Image, make: Callable[[Image], T]) -> T:
+    """What ``make`` returns, which makes the job's container of the base that ``load`` returned.
 
-    For ``run``, when the engine makes no container of it: None where that has another reason.
+    Where ``make`` raises EngineError, having made none, because the engine has lost the base, the
+    base is brought anew, and ``make`` is called again with what it is called now.  Others may take
+    it away at any time, so that happens as often as the engine loses it, within a limit.
     """
-    if image.name != recalled_copy(job) or images.look(image.name):
-        return None
-    forget_copy(job)
-    return bring_base(job, images)
+    for _ in range(_LOSSES):
+        try:
+            return make(image)
+        except EngineError as error:
+            if not _was_lost(images, image, error):
+                raise
+        forget_copy(job)
+        image = _brought_for_itself(job, images)
+    return make(image)
+
+
+def _was_lost(images: Images, image: Image, error: EngineError) -> bool:
+    """Whether the engine has the image no more, or had not, though another job brought it since."""
+    return (image.name in error.output and process.missed(error.output)) or not images.look(
+        image.name
+    )
+
+
+def _brought_for_itself(job: Job, images: Images) -> Image:
+    """The base brought anew, under a name of the job's own, which nobody else takes away."""
+    name, own = job.transport.name, f"localhost/runcommit/job:{job.id}-base"
+
+    def load(archive: Iterator[bytes]) -> None:
+        images.load(archive)
+        images.tag(name, own)
+
+    job.cleanup.callback(in_turn(name, _give_back), images, own, name)
+    job.transport.deliver(pull=functools.partial(_pull_as, images, own), load=load)
+    return Image(own)
+
+
+def _give_back(images: Images, own: str, name: str) -> None:
+    """Give the base back the name that all jobs know, then take the job's own away.
+
+    The last name of an image goes with it, and other jobs may stand on it.
+    """
+    with contextlib.suppress(EngineError):
+        images.tag(own, name)
+    images.untag(own)
 
 
 def deliver(job: Job, images: Images, reference: str) -> Image:

@@ -130,7 +130,7 @@ def found(*argv: str) -> Completed | None:
     Raises EngineError where it does not answer.
     """
     completed = attempt(*argv)
-    if completed.returncode and _already_gone(completed.words):
+    if completed.returncode and missed(completed.words):
         return None
     return checked(completed)
 
@@ -274,7 +274,7 @@ def remove(*argv: str, env: Mapping[str, str] | None = None) -> None:
     Raises EngineError.
     """
     completed = attempt(*argv, env=env)
-    if not _already_gone(completed.words):
+    if not missed(completed.words):
         checked(completed)
 
 
@@ -353,7 +353,8 @@ def command_failure(completed: Completed, *, code: int = 0, reason: str = "") ->
     )
 
 
-def _already_gone(words: str) -> bool:
+def missed(words: str) -> bool:
+    """Whether an engine says that something does not exist."""
     return _GONE.search(words) is not None
 
 

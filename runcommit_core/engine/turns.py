@@ -6,6 +6,7 @@ of two jobs that do it at once, one brings back a name that the other has just t
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
@@ -13,7 +14,8 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 from runcommit_core.cachedir import cache_dir
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -23,10 +25,34 @@ def in_turn(image: str, work: Callable[P, T]) -> Callable[P, T]:
     """``work``, but waiting until no other job does the like to the image of this name."""
 
     def alone(*args: P.args, **kwargs: P.kwargs) -> T:
-        folder = cache_dir() / "turns"
-        folder.mkdir(mode=0o700, exist_ok=True)
-        with (folder / hashlib.sha256(image.encode()).hexdigest()[:32]).open("w") as lock:
+        with _lock_of(image).open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             return work(*args, **kwargs)
 
     return alone
+
+
+@contextlib.contextmanager
+def in_use(image: str) -> Iterator[None]:
+    """Keep ``prune`` from taking away the image of this name; any number of jobs may at once."""
+    with _lock_of(f"{image} in use").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        yield
+
+
+@contextlib.contextmanager
+def unused(image: str) -> Iterator[bool]:
+    """Whether no job uses the image of this name; if so, jobs that begin to wait for the block."""
+    with _lock_of(f"{image} in use").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+
+
+def _lock_of(name: str) -> Path:
+    folder = cache_dir() / "turns"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return folder / hashlib.sha256(name.encode()).hexdigest()[:32]

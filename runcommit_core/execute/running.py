@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
 from runcommit_core.engine.background import Background
+from runcommit_core.engine.turns import in_use
 from runcommit_core.errors import CommandError, CommandTimeoutError, EngineError
 from runcommit_core.execute.failed import help_on_failure
 from runcommit_core.interface.job import Job
@@ -55,7 +56,7 @@ def run_steps(planned: Plan, job: Job, commands: Commands) -> Ran:
         planned.choice.ask()
     refuse_run(steps, name, job)
     planned.entry.on_base(job.transport.name)
-    with job.containers, help_on_failure(planned, job):
+    with in_use(job.transport.name), job.containers, help_on_failure(planned, job):
         return _from_load_to_extract(planned, steps, job, commands)
 
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from runcommit_core.cachedir import cache_dir
 from runcommit_core.engine import process
 from runcommit_core.engine.copies import used_marker
+from runcommit_core.engine.turns import unused
 from runcommit_core.errors import EngineError, RuncommitError, UnknownBackendError
 from runcommit_core.housekeeping import ledger
 from runcommit_core.housekeeping.orphans import orphans
@@ -130,7 +131,12 @@ class Prune:
             return
         by_age = sorted((_last_use(copy.name), copy.name, copy) for copy in copies)
         chosen = [copy for used_at, _, copy in by_age if self._may_go(copy, used_at, used)]
-        yield from self._all_removed(chosen, functools.partial(Found, backend=name))
+        for copy in chosen:
+            with unused(copy.name) as free:
+                if free:
+                    yield from self._all_removed([copy], functools.partial(Found, backend=name))
+                else:
+                    log.info("%s is in use: left alone", copy.name)
 
     def _may_go(self, copy: Leftover, used_at: float, used: set[str]) -> bool:
         if copy.name in used:

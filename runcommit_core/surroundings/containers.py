@@ -7,7 +7,7 @@ import logging
 import re
 from typing import TYPE_CHECKING
 
-from runcommit_core.engine import process
+from runcommit_core.engine import images, process
 from runcommit_core.errors import EngineError
 from runcommit_core.interface.values import Entry, Image
 from runcommit_core.records import record
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from runcommit_core.engine.client import Client
+    from runcommit_core.engine.images import Images
     from runcommit_core.engine.process import Completed
     from runcommit_core.errors import CommandError, RuncommitError
     from runcommit_core.interface.job import Job
@@ -28,6 +29,7 @@ log = logging.getLogger("runcommit")
 COMMAND_NOT_FOUND = 127
 COMMAND_NOT_EXECUTABLE = 126
 _KILLED = 128 + 9
+_ENGINE_FAILED = 125
 _NOT_FOUND = re.compile(r"executable file not found|no such file or directory")
 _NOT_EXECUTABLE = re.compile(r"permission denied|exec format error|(is|not) a directory")
 
@@ -67,6 +69,27 @@ def run(job: Job, client: Client, *words: str) -> Completed:
         timeout=job.run.timeout,
         end=end,
     )
+
+
+def run_on_base(
+    job: Job,
+    client: Client,
+    images_there: Images,
+    image: Image,
+    words: Callable[[Job, Image], Sequence[str]],
+) -> Completed:
+    """:func:`run` on the base that ``load`` returned, which is brought anew where it was lost.
+
+    ``words`` gives all words that run a job's container.
+    """
+
+    def make(base: Image) -> Completed:
+        completed = run(job, client, *words(job, base))
+        if completed.returncode == _ENGINE_FAILED and outcome(job, client).begun is None:
+            raise process.failure(completed.argv, completed.returncode, completed.output)
+        return completed
+
+    return images.on_base(job, images_there, image, make)
 
 
 def commit(job: Job, client: Client, container: Container, *, patience: float = 0.0) -> Image:

@@ -15,7 +15,6 @@ from runcommit_core import (
     PUBLIC_VARIABLES,
     Access,
     Container,
-    EngineError,
     EngineInfo,
     Entry,
     Image,
@@ -72,12 +71,7 @@ def load(job: Job) -> Image:
 def run(job: Job, image: Image) -> Container:
     """Make a working container and run the command in it."""
     job.containers.callback(process.undo, *_buildah(job), "rm", job.name)
-    try:
-        process.output(*_from_words(job, image))
-    except EngineError:
-        if not (base := images.bring_lost(job, _images(job), image)):
-            raise
-        process.output(*_from_words(job, base))
+    images.on_base(job, _images(job), image, lambda base: process.output(*_from_words(job, base)))
     if job.run.env.keys() - PUBLIC_VARIABLES:
         _set_variables(job)
     completed = process.attached(*_run_words(job), console=job.console, timeout=job.run.timeout)

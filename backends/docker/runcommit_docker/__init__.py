@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 PROGRAM = daemon.PROGRAM
 runcommit_variables = daemon.VARIABLES
 runcommit_cures = daemon.CURES
-_ENGINE_FAILED = 125
 _COMMIT_SECONDS = 120.0
 _NAIVE = frozenset(("vfs", "btrfs", "zfs", "devicemapper", "fuse-overlayfs"))
 
@@ -75,10 +74,7 @@ def load(job: Job) -> Image:
 def run(job: Job, image: Image) -> Container:
     """Run the command with ``docker run``, attached, without the daemon's log."""
     client = _client(job.engine)
-    completed = containers.run(job, client, *_run_words(job, image))
-    lost = completed.returncode == _ENGINE_FAILED
-    if lost and (base := images.bring_lost(job, _images(job), image)):
-        return run(job, base)
+    completed = containers.run_on_base(job, client, _images(job), image, _run_words)
     if completed.returncode:
         raise containers.failed(job, completed, containers.outcome(job, client))
     return Container(job.name)

@@ -46,7 +46,6 @@ if TYPE_CHECKING:
 runcommit_variables = checks.VARIABLES
 runcommit_cures = checks.CURES
 NO_WORKDIR = 'workdir "'
-_ENGINE_FAILED = 125
 
 
 @hookimpl
@@ -79,10 +78,7 @@ def run(job: Job, image: Image) -> Container:
     """Run the command with ``podman run``, attached, with the capabilities that docker gives."""
     client = _client(job.engine)
     with without_a_trace("oom"):  # conmon's, where memory ran out
-        completed = containers.run(job, client, *_run_words(job, image))
-    lost = completed.returncode == _ENGINE_FAILED
-    if lost and (base := images.bring_lost(job, _images(job), image)):
-        return run(job, base)
+        completed = containers.run_on_base(job, client, _images(job), image, _run_words)
     if completed.returncode:
         raise _failure(job, completed)
     return Container(job.name)

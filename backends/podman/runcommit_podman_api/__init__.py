@@ -90,12 +90,7 @@ def run(job: Job, image: Image) -> Container:
     wire = service_of(job).wire
     remove = functools.partial(held.remove_container, wire, job.name)
     job.containers.callback(process.taken_back, f"container {job.name}", remove)
-    try:
-        create(wire, job, image)
-    except EngineError:
-        if not (base := images.bring_lost(job, _images(job), image)):
-            raise
-        create(wire, job, base)
+    images.on_base(job, _images(job), image, functools.partial(create, wire, job))
     try:
         with without_a_trace("oom"):
             completed = run_attached(wire, job)
