@@ -8,11 +8,15 @@ import secrets
 import shutil
 from typing import TYPE_CHECKING
 
+from runcommit_core.disk.places import real_place
+from runcommit_core.disk.swaps import swapping
 from runcommit_core.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
     from pathlib import Path
+
+    from runcommit_core.disk.swaps import Swaps
 
 
 _TOKEN = secrets.token_hex(6)
@@ -60,7 +64,7 @@ class Staging:
 
     def __init__(self) -> None:
         self._pending: dict[Path, Path] = {}
-        self._folders: dict[Path, tuple[Path, Callable[[Path, Path], None]]] = {}
+        self._folders: dict[Path, tuple[Path, Callable[[Path], None]]] = {}
 
     def beside(self, place: Path) -> Path:
         """A path to write instead of ``place``, in the same folder; links are followed.
@@ -69,30 +73,38 @@ class Staging:
         no regular file (a rename would replace ``/dev/null`` itself), or when it was asked for
         before.
         """
-        target = _target(place)
+        target = real_place(place)
         folder = target.parent
         if not folder.is_dir():
             raise UsageError(f"cannot write {place}: there is no folder {folder}")
         if not os.access(folder, os.W_OK | os.X_OK):
             raise UsageError(f"cannot write {place}: the folder {folder} is not writable")
-        if target.exists() and not target.is_file():
-            what = "a folder" if target.is_dir() else "no regular file"
-            raise UsageError(f"cannot write {place}: it is {what}")
+        _refuse_folder(target, place)
         self._refuse_second(target, place)
         path = folder / staged_name()
         self._pending[target] = path
         return path
 
-    def folder(self, place: Path, put: Callable[[Path, Path], None]) -> Path:
-        """A path to make a folder at instead of ``place``; ``put(place, path)`` replaces the one.
+    def folder(self, place: Path, check: Callable[[Path], None]) -> Path:
+        """A path to make a folder at instead of ``place``, all of which it replaces.
 
-        Raises UsageError when ``place`` was asked for before.
+        ``check`` raises UsageError for a folder that must stay, now and when it is replaced.
+        Raises UsageError, too, when ``place`` was asked for before.
         """
-        target = _target(place)
+        target = real_place(place)
+        check(target)
         self._refuse_second(target, place)
+        self._refuse_inner(target)
         path = target.with_name(staged_name())
-        self._folders[target] = (path, put)
+        self._folders[target] = (path, check)
         return path
+
+    def claim(self, place: Path) -> None:
+        """Refuse a place that somebody else writes to, where it is another output's.
+
+        Raises UsageError.
+        """
+        self._refuse_second(place, place)
 
     @property
     def places(self) -> Collection[Path]:
@@ -101,17 +113,25 @@ class Staging:
     def publish(self) -> None:
         """Rename what was written; what was not written takes an older file's place away.
 
-        A layer of an earlier run must not pass for the result of this one.
+        A layer of an earlier run must not pass for the result of this one.  All appears, or, where
+        this raises, nothing.  Raises UsageError for a place that cannot be written any more.
         """
+        with swapping() as swaps:
+            self.swap(swaps)
+
+    def swap(self, swaps: Swaps) -> None:
+        """The same, together with what else is put by ``swaps``."""
         for place, path in self._pending.items():
-            if path.exists():
-                path.replace(place)
-            else:
-                place.unlink(missing_ok=True)
-        self._pending.clear()
-        for place, (path, put) in self._folders.items():
-            put(place, path)
-        self._folders.clear()
+            _refuse_folder(place, place)
+            with _told(place):
+                if path.exists():
+                    swaps.put(path, place)
+                else:
+                    swaps.take_away(place, path)
+        for place, (path, check) in self._folders.items():
+            check(place)
+            with _told(place):
+                swaps.put(path, place)
 
     def discard(self) -> None:
         for path in self._pending.values():
@@ -122,16 +142,35 @@ class Staging:
     def _refuse_second(self, target: Path, place: Path) -> None:
         if target in self.places:
             raise UsageError(f"cannot write {place}: it is the place of two outputs")
+        outer = next((each for each in self._folders if target.is_relative_to(each)), None)
+        if outer is not None:
+            raise _within(place, outer)
+
+    def _refuse_inner(self, target: Path) -> None:
+        for inner in self.places:
+            if inner.is_relative_to(target):
+                raise _within(inner, target)
 
 
-def _target(place: Path) -> Path:
+def _within(inner: Path, outer: Path) -> UsageError:
+    return UsageError(
+        f"cannot write {inner}: it lies in {outer}, which another output takes as a whole",
+        tip="give it a place of its own",
+    )
+
+
+def _refuse_folder(target: Path, place: Path) -> None:
+    if target.exists() and not target.is_file():
+        what = "a folder" if target.is_dir() else "no regular file"
+        raise UsageError(f"cannot write {place}: it is {what}")
+
+
+@contextlib.contextmanager
+def _told(place: Path) -> Iterator[None]:
     try:
-        target = place.resolve()
-    except (OSError, RuntimeError) as error:
-        raise UsageError(f"cannot write {place}: {error}") from error
-    if target.is_symlink():  # Python 3.13 gives up on a loop without a word
-        raise UsageError(f"cannot write {place}: its links lead in a loop")
-    return target
+        yield
+    except OSError as error:
+        raise UsageError(f"cannot write {place}: {error.strerror or error}") from error
 
 
 @contextlib.contextmanager

@@ -46,6 +46,7 @@ ROOMS = """
     oci
     tar
     staging cachedir
+    disk
     errors records version
 """
 """A room imports from rooms on lines below its own, and from no other.

@@ -136,6 +136,18 @@ def test_files_of_a_killed_job_go_and_those_of_a_living_one_stay(
     assert list(outputs) == []
 
 
+def test_an_image_that_was_to_be_replaced_is_put_back(base: str, cache: Path, tmp_path: Path):
+    with waiting_job(base, tmp_path) as (running, job_id):
+        kill(running)
+    facts = json.loads((cache / "jobs" / f"{job_id}.json").read_bytes())
+    for name in ("gone", "there"):
+        (tmp_path / f".runcommit-{facts['mark']}-0.was.{name}").mkdir()
+    (tmp_path / "there").mkdir()
+    assert {row["kind"] for row in pruned()} == {"folder", "restored", "output"}
+    assert (tmp_path / "gone").is_dir()
+    assert list(tmp_path.glob(".runcommit-*")) == []
+
+
 def test_a_line_says_what_where_and_how_big(base: str, tmp_path: Path):
     with waiting_job(base, tmp_path) as (running, _):
         kill(running)

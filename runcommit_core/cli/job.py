@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runcommit_core.api import run_commit
+from runcommit_core.disk.places import real_place
 from runcommit_core.request import userenv
 from runcommit_core.request.jobfile import read_job
 from runcommit_core.staging import staging
@@ -35,12 +36,21 @@ def run_job_file(path: Path) -> None:
     with contextlib.ExitStack() as stack:
         staged = stack.enter_context(staging())
         diff_ids = staged.beside(job.diff_id) if job.diff_id else None
-        place = job.log or Path(stack.enter_context(tempfile.NamedTemporaryFile()).name)
+        place = (
+            real_place(job.log)
+            if job.log
+            else Path(stack.enter_context(tempfile.NamedTemporaryFile()).name)
+        )
         file = stack.enter_context(_told_on_failure(place))
         result = _run(job, lambda chunk: _all_into(file, chunk))
         if diff_ids:
             diff_ids.write_text("".join(f"{layer.diff_id}\n" for layer in result.layers))
         staged.publish()
+
+
+def _file_until(stack: contextlib.ExitStack) -> Path:
+    """An empty file that goes with the stack."""
+    return Path(stack.enter_context(tempfile.NamedTemporaryFile()).name)
 
 
 def _run(job: JobFile, console: Callable[[bytes], None]) -> Result:

@@ -11,6 +11,7 @@ import logging
 import os
 import shutil
 import stat
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runcommit_core.errors import UsageError
@@ -20,8 +21,8 @@ from runcommit_core.tar.reader import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
-    from pathlib import Path
 
+    from runcommit_core.disk.swaps import Swaps
     from runcommit_core.files.contents import Contents
     from runcommit_core.files.selection import Origin, Selected
     from runcommit_core.index.node import Node
@@ -62,13 +63,13 @@ class Landing:
             self._make(path, each, contents)
         self._check()
 
-    def publish(self) -> None:
-        """Rename everything to its place."""
+    def swap(self, swaps: Swaps) -> None:
+        """Put everything to its place."""
         if self._folder is not None:
-            self._folder.mkdir(exist_ok=True)
+            swaps.made(self._folder)
         moved: dict[bytes, bytes] = {}
         for staged, place in zip(self._staged, self.places, strict=True):
-            _merge(staged, os.fsencode(place), moved)
+            _merge(staged, os.fsencode(place), moved, swaps)
         for path, (mode, mtime) in reversed(self._directories.items()):
             if (final := _moved(path, moved)) is not None:
                 os.chmod(final, mode)  # noqa: PTH101 - bytes
@@ -176,15 +177,15 @@ def _conflicts(staged: bytes, final: bytes) -> Iterator[bytes]:
             yield from _conflicts(staged + b"/" + name, final + b"/" + name)
 
 
-def _merge(staged: bytes, final: bytes, moved: dict[bytes, bytes]) -> None:
+def _merge(staged: bytes, final: bytes, moved: dict[bytes, bytes], swaps: Swaps) -> None:
     if not os.path.lexists(staged):  # a device that was left out
         return
     if stat.S_ISDIR(os.lstat(staged).st_mode) and os.path.lexists(final):
         for name in sorted(os.listdir(staged)):  # noqa: PTH208 - bytes
-            _merge(staged + b"/" + name, final + b"/" + name, moved)
+            _merge(staged + b"/" + name, final + b"/" + name, moved, swaps)
     else:
         moved[staged] = final
-        os.rename(staged, final)  # noqa: PTH104 - bytes
+        swaps.put(Path(os.fsdecode(staged)), Path(os.fsdecode(final)))
 
 
 def _moved(path: bytes, moved: dict[bytes, bytes]) -> bytes | None:

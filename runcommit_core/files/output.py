@@ -6,6 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING, TypeVar
 
 from runcommit_core.cachedir import cache_dir
+from runcommit_core.disk.places import real_place
 from runcommit_core.errors import UsageError
 from runcommit_core.files.inplace import Landing
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from runcommit_core.disk.swaps import Swaps
     from runcommit_core.index.basetree import BaseTree
     from runcommit_core.interface.job import Job
     from runcommit_core.interface.values import Layers
@@ -24,12 +26,14 @@ T = TypeVar("T")
 
 
 class Opened:
-    """Where the files of one job go; :meth:`fill` it, then :meth:`publish`."""
+    """Where the files of one job go; :meth:`fill` it, then :meth:`swap`."""
 
     def __init__(self, asked: Extraction, staged: Staging) -> None:
         self._asked = asked
         self._tar = staged.beside(asked.tar) if asked.tar else None
         self._landing = None if asked.tar else Landing(_places(asked), _folder(asked))
+        for place in self._landing.places if self._landing else ():
+            staged.claim(place)
 
     @property
     def places(self) -> list[Path]:
@@ -56,10 +60,10 @@ class Opened:
 
             write_tar(self._tar, selected, self._asked.names, contents)
 
-    def publish(self) -> None:
-        """Rename what is not a tar, which is published with the job's other outputs."""
+    def swap(self, swaps: Swaps) -> None:
+        """Put what is not a tar, which is published with the job's other outputs."""
         if self._landing:
-            self._landing.publish()
+            self._landing.swap(swaps)
 
     def discard(self) -> None:
         """Remove what was not published."""
@@ -80,7 +84,7 @@ def opened(asked: Extraction, staged: Staging) -> Iterator[Opened]:
 def _folder(asked: Extraction) -> Path | None:
     if asked.to is None:
         return None
-    folder = asked.to.resolve()
+    folder = real_place(asked.to)
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"cannot write into {asked.to}: it is no directory")
     return folder
@@ -92,7 +96,7 @@ def _places(asked: Extraction) -> list[Path]:
 
 
 def _real(place: Path) -> Path:
-    return place.parent.resolve() / place.name if place.name else place.resolve()
+    return real_place(place.parent) / place.name if place.name else real_place(place)
 
 
 def result_image(job: Job, layers: Layers) -> BaseImage:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runcommit_core.cachedir import cache_dir
+from runcommit_core.disk.swaps import put_aside
 from runcommit_core.engine import process
 from runcommit_core.engine.copies import used_marker
 from runcommit_core.engine.turns import unused
@@ -220,7 +221,13 @@ def _on_this_machine(job: Known) -> Iterator[Leftover]:
                 yield _file("folder", path)
     for folder in job.outputs if job.mark else ():
         for path in sorted(folder.glob(f"{PREFIX}{job.mark}-*")):
-            yield _file("output", path)
+            yield _put_back(path) if put_aside(path) else _file("output", path)
+
+
+def _put_back(path: Path) -> Leftover:
+    """An image that a job took away to replace it, and did not come to replace."""
+    place = put_aside(path) or path
+    return Leftover(kind="restored", name=os.fspath(place), remove=lambda: path.rename(place))
 
 
 def _file(kind: str, path: Path) -> Leftover:

@@ -19,7 +19,7 @@ from runcommit_core.oci.manifest import (
 from runcommit_core.oci.model import Compression
 from runcommit_core.oci.regions import CHUNK, digest_of_bytes, open_region, verified
 from runcommit_core.records import record
-from runcommit_core.staging import staged_name
+from runcommit_core.staging import staging
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -74,18 +74,15 @@ def write_layout(
     It is made beside ``destination`` and then takes its place: an OCI layout or an empty directory
     there is replaced, anything else is a UsageError. See :func:`fill_layout`.
     """
-    target = destination.resolve()
-    check_replaceable(target)
-    staging = beside(target)
-    try:
-        written = fill_layout(
-            staging, base, layers, config, name=name, annotations=annotations, fetch=fetch
-        )
-        replace_layout(target, staging)
-    except OSError as error:
-        raise UsageError(f"cannot write the image {destination}: {error}") from error
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+    with staging() as staged:
+        folder = staged.folder(destination, check_replaceable)
+        try:
+            written = fill_layout(
+                folder, base, layers, config, name=name, annotations=annotations, fetch=fetch
+            )
+        except OSError as error:
+            raise UsageError(f"cannot write the image {destination}: {error}") from error
+        staged.publish()
     return written
 
 
@@ -121,11 +118,6 @@ def manifest_of(
     """The manifest of base plus layers."""
     added = [layer_descriptor(layer.media_type, layer.digest, layer.size) for layer in layers]
     return canonical_json(result_manifest(base, added, config, annotations))
-
-
-def beside(target: Path) -> Path:
-    """A path of the same folder for what shall take the place of ``target``."""
-    return target.with_name(staged_name())
 
 
 def check_replaceable(target: Path) -> None:
@@ -192,18 +184,3 @@ def _write_documents(staging: Path, manifest: bytes, config: bytes, index: bytes
         (staging / blob_path(digest_of_bytes(data))).write_bytes(data)
     (staging / "index.json").write_bytes(index)
     (staging / "oci-layout").write_bytes(LAYOUT)
-
-
-def replace_layout(target: Path, staging: Path) -> None:
-    """Put the layout ``staging`` in the place of what ``check_replaceable`` lets go."""
-    if not (target / "oci-layout").is_file():
-        staging.replace(target)
-        return
-    old = staging.with_name(f"{staging.name}.old")
-    target.replace(old)
-    try:
-        staging.replace(target)
-    except OSError:
-        old.replace(target)
-        raise
-    shutil.rmtree(old)

@@ -40,7 +40,6 @@ def open_targets(staged: Staging, outputs: Outputs) -> Targets:
 def _staged(place: ImagePlace, staged: Staging) -> Path:
     if place.kind is not Kind.OCI:
         return staged.beside(place.path)
-    from runcommit_core.oci.output import check_replaceable, replace_layout
+    from runcommit_core.oci.output import check_replaceable
 
-    check_replaceable(place.path.resolve())
-    return staged.folder(place.path, replace_layout)
+    return staged.folder(place.path, check_replaceable)

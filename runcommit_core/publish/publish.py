@@ -6,6 +6,7 @@ import dataclasses
 import time
 from typing import TYPE_CHECKING
 
+from runcommit_core.disk.swaps import swapping
 from runcommit_core.interface.values import Image, LoadedImage, OutputImage, Result
 from runcommit_core.oci.output import manifest_of
 from runcommit_core.oci.regions import digest_of_bytes
@@ -48,9 +49,10 @@ def publish(planned: Plan, made: Made) -> Result:
         cache=made.cache,
     )
     _write_reports(planned, result)
-    planned.targets.staged.publish()
-    if planned.files:
-        planned.files.publish()
+    with swapping() as swaps:
+        planned.targets.staged.swap(swaps)
+        if planned.files:
+            planned.files.swap(swaps)
     return result
 
 
