@@ -24,6 +24,8 @@ _FOREIGN = (
     "https",
 )
 _DIGEST_SUFFIX = re.compile(r"(?P<path>.+?):?@(?P<digest>sha256:[^/]*)")
+_ENGINE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@+-]{0,511}", re.ASCII)
+_SHOWN = 80
 _IMAGE_NAME = re.compile(r"[a-z0-9][a-z0-9._/-]*(:[\w.-]+)?(@sha256:[0-9a-f]{64})?", re.ASCII)
 
 
@@ -48,6 +50,20 @@ class Reference:
 def is_engine_reference(reference: str) -> bool:
     """Tell whether the base is an image that the engine has or pulls: ``engine:REF``."""
     return reference.startswith(ENGINE)
+
+
+def checked_base(reference: str) -> str:
+    """The same, where an image of the engine has a name that no engine takes for an option.
+
+    Raises UsageError.
+    """
+    name = reference.removeprefix(ENGINE)
+    if is_engine_reference(reference) and not _ENGINE_NAME.fullmatch(name):
+        raise UsageError(
+            f"{reference[:_SHOWN]!r}: {name[:_SHOWN]!r} is no name of an image",
+            tip="write engine:[HOST[:PORT]/]PATH[:TAG], or engine:ID",
+        )
+    return reference
 
 
 def parse_reference(text: str) -> Reference:

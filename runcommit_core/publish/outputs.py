@@ -6,8 +6,10 @@ import dataclasses
 import shutil
 from typing import TYPE_CHECKING
 
+from runcommit_core.disk.places import real_place
 from runcommit_core.errors import UsageError
 from runcommit_core.interface.values import Layer, Layers, OutputImage, StoredAs
+from runcommit_core.oci.keeping import keep_others
 from runcommit_core.oci.mediatypes import layer_media_type
 from runcommit_core.oci.model import BaseLayer, Compression, FileRegion
 from runcommit_core.oci.output import NewLayer, fill_layout, manifest_of
@@ -74,6 +76,14 @@ def put(stored: Sequence[Stored], place: Path | None, targets: Targets) -> tuple
         dataclasses.replace(one.plain, path=_put(one, number, place, targets), stored=one.facts)
         for number, one in enumerate(stored, start=1)
     )
+
+
+def take_stale_parts(count: int, place: Path, targets: Targets) -> None:
+    """Let what an earlier ``--split`` of more layers wrote go: no set of parts is of two jobs."""
+    number = count + 1
+    while numbered(place, number).is_file():
+        targets.staged.beside(numbered(place, number))
+        number += 1
 
 
 def write_images(
@@ -144,9 +154,10 @@ def _write_image(
 
     blobs = [one.blob for one in stored]
     if place.kind is Kind.OCI:
-        return fill_layout(
-            path, base, blobs, config, name=place.name, annotations=annotations
-        ).manifest_digest
+        written = fill_layout(path, base, blobs, config, name=place.name, annotations=annotations)
+        if place.name:
+            keep_others(path, real_place(place.path), place.name)
+        return written.manifest_digest
     if place.kind is Kind.OCI_ARCHIVE:
         manifest = manifest_of(base, blobs, config, annotations)
         layers = [*base.layers, *(one.as_base for one in stored)]

@@ -10,7 +10,7 @@ from runcommit_core.disk.swaps import swapping
 from runcommit_core.interface.values import Image, LoadedImage, OutputImage, Result
 from runcommit_core.oci.output import manifest_of
 from runcommit_core.oci.regions import digest_of_bytes
-from runcommit_core.publish.outputs import put, store, write_images
+from runcommit_core.publish.outputs import put, store, take_stale_parts, write_images
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,6 +31,8 @@ def publish(planned: Plan, made: Made) -> Result:
     config = _edited(planned, made.config)
     stored, images = _write(planned, made, config)
     loaded = _load(planned, stored, config) if outputs.load else None
+    if outputs.layer and planned.request.layer.split:
+        take_stale_parts(len(stored), outputs.layer, planned.targets)
     result = Result(
         id=job.id,
         started=planned.started,

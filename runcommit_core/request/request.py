@@ -12,6 +12,7 @@ from runcommit_core.interface.progress import Progress, ignore, one_at_a_time
 from runcommit_core.interface.values import EngineOptions
 from runcommit_core.oci.compress import parse_compression
 from runcommit_core.oci.imageplace import checked_name, image_format, parse_image_place
+from runcommit_core.oci.references import checked_base
 from runcommit_core.plugins.chosen import chosen_plugins
 from runcommit_core.records import record
 from runcommit_core.request.caching import caching_of
@@ -27,6 +28,7 @@ from runcommit_core.request.keywords import (
     Surroundings,
 )
 from runcommit_core.request.layer_options import layer_options
+from runcommit_core.request.names import check_image_name, check_layer_name
 from runcommit_core.request.run import run_request
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from runcommit_core.oci.compress import LayerCompression
     from runcommit_core.oci.edits import ConfigEdits
     from runcommit_core.oci.imageplace import ImagePlace
+    from runcommit_core.oci.references import Kind
     from runcommit_core.plugins.loading import Plugin
     from runcommit_core.request.caching import Caching
     from runcommit_core.request.commands import Commands
@@ -133,7 +136,7 @@ def requested(
     outputs = _outputs(**_those_of(OutputKeywords, keywords))
     behaviour = _behaviour(run, **_those_of(BehaviourKeywords, keywords))
     return Request(
-        base=os.fspath(base),
+        base=checked_base(os.fspath(base)),
         commands=resolved,
         shell=tuple(shell),
         run=run,
@@ -178,19 +181,27 @@ def _layer(**asked: Unpack[LayerKeywords]) -> LayerRequest:
 
 
 def _outputs(**asked: Unpack[OutputKeywords]) -> Outputs:
-    load = asked.get("load")
-    form = image_format(asked.get("image_format", "oci"))
+    load, layer = asked.get("load"), _path(asked.get("layer"))
+    compression = parse_compression(asked.get("compression", "none"))
+    check_layer_name(layer, compression)
     images = _places(asked.get("image"))
     return Outputs(
-        layer=_path(asked.get("layer")),
-        images=tuple(parse_image_place(each, form) for each in images),
+        layer=layer,
+        images=_image_places(images, image_format(asked.get("image_format", "oci"))),
         image_words=tuple(os.fspath(each) for each in images),
         load=checked_name(load) if load is not None else None,
-        compression=parse_compression(asked.get("compression", "none")),
+        compression=compression,
         metadata=_path(asked.get("metadata")),
         provenance=_path(asked.get("provenance")),
         extraction=asked.get("extraction"),
     )
+
+
+def _image_places(given: Sequence[PathLike], form: Kind) -> tuple[ImagePlace, ...]:
+    places = tuple(parse_image_place(each, form) for each in given)
+    for each, place in zip(given, places, strict=True):
+        check_image_name(each, place.kind, place.path)
+    return places
 
 
 def _behaviour(run: RunRequest, **asked: Unpack[BehaviourKeywords]) -> Behaviour:
