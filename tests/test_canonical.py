@@ -251,7 +251,7 @@ def test_an_etc_for_a_whiteout_of_nothing_goes(changed):
 
 
 def test_what_the_base_has_of_files_mounted_over_stays(changed):
-    base = [*ETC, Member(b"etc/hosts", content=b"base"), symlink(b"etc/resolv.conf", b"x")]
+    base = [*ETC, Member(b"etc/hosts", content=b"base"), symlink(b"etc/resolv.conf", b"real")]
     assert changed(base, [Member(b"etc/hosts", content=b"engine"), *ETC]) == []
     assert changed(base, [Member(b"etc/.wh.hosts"), Member(b"etc/.wh.resolv.conf")]) == []
     assert changed(base, [directory(b"etc"), Member(b"etc/.wh..wh..opq"), Member(b"etc/x")]) == [

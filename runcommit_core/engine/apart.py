@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from runcommit_core.interface.job import Job
     from runcommit_core.interface.values import SavedImage
+    from runcommit_core.tar.digests import DiffId
 
 _ALONE = """\
 import sys; from importlib import import_module, machinery, util; \
@@ -32,11 +33,18 @@ nor any other, is searched for anything else."""
 
 
 def saved_apart(
-    job: Job, module: str, *words: str, used: str, enter: Sequence[str] = ()
+    job: Job,
+    module: str,
+    *words: str,
+    used: str,
+    below: tuple[DiffId, ...],
+    enter: Sequence[str] = (),
 ) -> SavedImage:
     """What ``save`` returns for the raw layer that ``main`` of ``module`` writes.
 
-    It is given the path to write to and ``words``, and ends with
+    It lies on the layers ``below``.
+
+    ``main`` is given the path to write to and ``words``, and ends with
     :func:`runcommit_core.engine.answer.answer`.  ``enter`` are the words before a command that
     bring it where root and ids are the container's own; ``used`` is how the result is said to
     have travelled.
@@ -44,7 +52,6 @@ def saved_apart(
     Raises ArchiveError for files that no layer can hold, EngineError when the engine fails.
     """
     from runcommit_core.interface.values import RawLayer, SavedImage
-    from runcommit_core.tar.digests import DiffId
 
     path = job.folder / f"apart-{job.id}.tar"
     completed = process.attempt(*enter, *isolated(module), os.fspath(path), *words)
@@ -52,11 +59,11 @@ def saved_apart(
         said = parse_record(completed.output.encode(), f"what {module} answered")
         raise ArchiveError(said["error"], tip=said["tip"])
     said = parse_record(process.checked(completed).output.encode(), f"what {module} answered")
-    diff_id = DiffId(said["diff_id"])
+    diff_id: DiffId = said["diff_id"]
     raw = RawLayer(diff_id, lambda: path.open("rb"), is_ours=True)
     return SavedImage(
         job.transport.config,
-        (*job.base.diff_ids, diff_id),
+        (*below, diff_id),
         (raw,),
         transport=used,
         warnings=tuple(said["warnings"]),

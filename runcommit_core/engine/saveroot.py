@@ -27,8 +27,9 @@ def save_root(job: Job, mount: Sequence[str], *, enter: Sequence[str] = ()) -> S
     from runcommit_core.engine.apart import saved_apart
 
     job.tree().close()  # so that every layer is indexed
-    diff_ids = json.dumps(job.base.diff_ids)
-    return saved_apart(job, __name__, diff_ids, *mount, used="root", enter=enter)
+    below = job.base.diff_ids
+    words = (json.dumps(below), *mount)
+    return saved_apart(job, __name__, *words, used="root", below=below, enter=enter)
 
 
 def main(output: str, diff_ids: str, *mount: str) -> int:

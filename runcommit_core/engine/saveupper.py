@@ -27,7 +27,8 @@ def save_upper(job: Job, upper: Path, *, enter: Sequence[str] = ()) -> SavedImag
 
     if not enter:
         return job.transport.collect_upper(upper)
-    return saved_apart(job, __name__, str(upper), used="upper", enter=enter)
+    below = job.transport.diff_ids
+    return saved_apart(job, __name__, str(upper), used="upper", below=below, enter=enter)
 
 
 def main(output: str, upper: str) -> int:

@@ -11,6 +11,7 @@ from runcommit_core.engine.background import Background
 from runcommit_core.engine.turns import in_use
 from runcommit_core.errors import CommandError, CommandTimeoutError, EngineError
 from runcommit_core.execute.failed import help_on_failure
+from runcommit_core.execute.workdir import with_workdir
 from runcommit_core.interface.job import Job
 from runcommit_core.interface.progress import CommandsStarted
 from runcommit_core.interface.values import Container, EngineInfo, Image, Layers, SavedImage
@@ -65,6 +66,10 @@ def _from_load_to_extract(planned: Plan, steps: Pipeline, job: Job, commands: Co
     base = _load(watch, steps, job)
     Background(_import_ahead)
     job = resolved(job)
+    if (copy := with_workdir(job)) is not job:
+        job = copy
+        planned.entry.on_base(job.transport.name)
+        base = watch.step("load", Image, steps.load, job=job)
     container = _run(watch, steps, job, base, commands)
     committed = watch.step("commit", Image, steps.commit, job=job, container=container)
     saved = watch.step("save", SavedImage, steps.save, job=job, image=committed)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from runcommit_core.index.basetree import BaseTree
     from runcommit_core.interface.place import Place
-    from runcommit_core.interface.values import EngineOptions, LayerOptions, RunOptions
+    from runcommit_core.interface.values import EngineOptions, LayerOptions, RawLayer, RunOptions
     from runcommit_core.interface.ways import Ways as Transport  # its public name
     from runcommit_core.oci.model import BaseImage, BaseLayer
 
@@ -31,7 +31,9 @@ class Job:
     wants none); ``console`` takes what the command says, ``progress`` the events; whoever creates
     something pushes its undo on ``cleanup``, or, for the container that the command runs in, on
     ``containers``, which unwinds first. The private copy of the base stays in the engine unless
-    ``keep_base`` is false. ``place`` is where the engine is, as far as the backend tells.
+    ``keep_base`` is false. ``place`` is where the engine is, as far as the backend tells. ``made``
+    are layers that the private copy has above the base's: what docker would make for the container,
+    which counts as the command's.
     """
 
     id: str
@@ -53,6 +55,7 @@ class Job:
     progress: Progress = ignore
     keep_base: bool = True
     place: Place | None = None
+    made: tuple[RawLayer, ...] = ()
 
     @property
     def name(self) -> str:

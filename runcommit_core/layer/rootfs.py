@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from runcommit_core.index.basetree import BaseTree
 
 _DEVICES = (Kind.CHARACTER, Kind.BLOCK)
-_MOUNTED_OVER = frozenset((b"dev/console",))
-"""What docker puts a file in the place of, below each container."""
 
 
 class RootChanges:
@@ -64,9 +62,6 @@ class RootChanges:
             items = sorted(found, key=lambda item: item.name)
         for item in items:
             path = prefix + item.name
-            if path in _MOUNTED_OVER and item.name in missing:
-                missing.discard(item.name)
-                continue
             check_name(path)
             stat = item.stat(follow_symlinks=False)
             entry = disk_entry(path, item.path, stat, read_xattrs(item.path))

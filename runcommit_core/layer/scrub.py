@@ -1,33 +1,44 @@
-"""Taking what engines made for themselves out of the result tree.
+"""Taking what engines prepare for a container out of the result tree.
 
-A stub is told by comparison with the base, never by its name alone: where the base has the path,
-a change of it is the user's (but for the three files that engines mount over).
+Engines mount files and directories over the root, and make what they mount over where the base
+lacks it.  Which places these are is a fact of containers; where a place lies is a fact of the base,
+whose links engines follow.  What lies at a place and in the directories on the way to it is told by
+comparison with the base: where the base has a path, a change of it is the user's, but for the files
+that are mounted over in every container, which no command can have reached.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from runcommit_core.index.links import resolve
 from runcommit_core.layer.result import ancestors
 from runcommit_core.tar.reader import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from runcommit_core.layer.result import Result
 
-MOUNTED_OVER: Final = (b"etc/hosts", b"etc/hostname", b"etc/resolv.conf")
-"""Their content in a container is never the user's: what the base has stays."""
+MOUNTED_OVER: Final = (b"etc/hosts", b"etc/hostname", b"etc/resolv.conf", b"run/.containerenv")
+"""Their content in a container is never the user's: what the base has stays.
 
-STUB_FILES: Final = (
+So does a link in their place, which docker takes away below every container.
+"""
+
+MADE: Final = (
     b".dockerenv",
-    b"run/.containerenv",
     b"dev/console",
     b"run/podman-init",
     b"dev/init",
     b"run/notify",
 )
-STUB_DIRECTORIES: Final = (
+"""What else engines make where the base has nothing."""
+
+_MADE_FOR_A_ZONE = b"etc/localtime"
+"""Podman mounts over it where its settings name a time zone; a user's own is no empty file."""
+
+MADE_EMPTY: Final = (
     b"dev/pts",
     b"dev/shm",
     b"dev/mqueue",
@@ -38,25 +49,31 @@ STUB_DIRECTORIES: Final = (
     b"run",
     b"etc",
 )
+"""Directories that say nothing while nothing else is in them."""
+
 _MTAB = b"etc/mtab"
 _MTAB_TARGET = b"/proc/mounts"
 
 
 def scrub(result: Result, mount_points: Sequence[bytes]) -> set[bytes]:
-    """Drop the stubs; return the paths of the base that stay whatever the raw layers say."""
-    stubs = [*MOUNTED_OVER, *STUB_FILES, *mount_points]
-    if _is_engine_mtab(result):
-        stubs.append(_MTAB)
+    """Drop what was prepared; return the paths of the base that stay whatever the raw layers say.
+
+    ``mount_points`` are the job's own, where the base's links lead.
+    """
+    over = {*_places(result, MOUNTED_OVER), *(_beside(result, path) for path in MOUNTED_OVER)}
+    prepared = {*over, *_places(result, MADE), *mount_points}
+    if _is_engine_mtab(result, mtab := _beside(result, _MTAB)):
+        prepared.add(mtab)
+    prepared |= {path for path in _places(result, [_MADE_FOR_A_ZONE]) if _is_empty(result, path)}
     stay = set()
-    for path in sorted(stubs, key=lambda path: -path.count(b"/")):
-        lacking = result.tree.get(path) is None
-        if lacking or path in MOUNTED_OVER:
-            found = result.drop(path) or path in result.removed
-            if lacking and found:
-                _drop_emptied_parents(result, path)
-        if not lacking and path in MOUNTED_OVER:
+    for path in _deepest_first(prepared):
+        if result.tree.get(path) is None:
+            result.drop(path)
+        elif path in over:
+            result.drop(path)
             stay.add(path)
-    for path in STUB_DIRECTORIES:
+    above = {up for path in prepared for up in ancestors(path)}
+    for path in _deepest_first(above.union(_places(result, MADE_EMPTY))):
         _drop_if_empty(result, path)
     return stay
 
@@ -81,25 +98,37 @@ def with_ancestors(exclude: Callable[[bytes], bool]) -> Callable[[bytes], bool]:
     return is_excluded
 
 
-def _is_engine_mtab(result: Result) -> bool:
-    inode = result.present.get(_MTAB)
+def _places(result: Result, paths: Iterable[bytes]) -> set[bytes]:
+    """Where the base's links lead from each path."""
+    return {resolve(result.tree, path).path for path in paths}
+
+
+def _beside(result: Result, path: bytes) -> bytes:
+    """Where a path lies whose last component is not followed."""
+    parent, _, name = path.rpartition(b"/")
+    return resolve(result.tree, parent).path + b"/" + name
+
+
+def _deepest_first(paths: Iterable[bytes]) -> list[bytes]:
+    return sorted(paths, key=lambda path: (-path.count(b"/"), path))
+
+
+def _is_engine_mtab(result: Result, path: bytes) -> bool:
+    inode = result.present.get(path)
     if inode is None:
-        return _MTAB in result.removed
+        return path in result.removed
     return inode.entry.kind is Kind.SYMLINK and inode.entry.link == _MTAB_TARGET
 
 
-def _drop_emptied_parents(result: Result, path: bytes) -> None:
-    """A directory that was made to hold a stub goes with it."""
-    for parent in ancestors(path):
-        if not _drop_if_empty(result, parent):
-            break
+def _is_empty(result: Result, path: bytes) -> bool:
+    inode = result.present.get(path)
+    return bool(inode and inode.entry.kind is Kind.REGULAR and not inode.entry.size)
 
 
-def _drop_if_empty(result: Result, path: bytes) -> bool:
+def _drop_if_empty(result: Result, path: bytes) -> None:
+    """A directory that was made to hold what was prepared goes with it."""
     inode = result.present.get(path)
     if inode is None or inode.entry.kind is not Kind.DIRECTORY:
-        return False
-    if result.tree.get(path) is not None or result.has_below(path):
-        return False
-    del result.present[path]
-    return True
+        return
+    if result.tree.get(path) is None and not result.has_below(path):
+        del result.present[path]

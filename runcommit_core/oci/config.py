@@ -190,6 +190,12 @@ def result_config(
     return canonical_json(document)
 
 
+def with_diff_ids(config: bytes, diff_ids: Sequence[DiffId]) -> bytes:
+    """Give a config other layers; every other field stays as it is."""
+    document = image_config(config).document
+    return canonical_json(dict(document) | {"rootfs": {"type": "layers", "diff_ids": [*diff_ids]}})
+
+
 def base_created(config: bytes) -> int | None:
     """Return when the image was created in whole seconds since the epoch; None if it is no date.
 

@@ -157,7 +157,8 @@ def job_beside(job: Job, base: BaseImage, **changes: Any) -> Job:
     ``changes`` are fields of Job: another ``id`` where both run, or else their names would meet.
     """
     indexing = Indexing(cache_dir(), base, job.locate)
-    changed = dataclasses.replace(job, base=base, containers=contextlib.ExitStack(), **changes)
+    afresh: dict[str, Any] = {"containers": contextlib.ExitStack(), "made": (), **changes}
+    changed = dataclasses.replace(job, base=base, **afresh)
     transport = job.transport.for_base(
         base,
         feeder=indexing.feeder,

@@ -63,19 +63,29 @@ def _write(job: Job, tree: BaseTree, raw_layers: list[RawLayer], saved: SavedIma
 def new_layers(job: Job, saved: SavedImage) -> list[RawLayer]:
     """The layers that come after the base's; none where the engine saw no change.
 
+    What the private copy has above the base comes first, unless the root as a whole was compared
+    with the base.
+
     Raises BackendContractError when the image does not start with the base's layers, or when a
     new layer's bytes are missing.
     """
-    count = len(job.base.layers)
-    if saved.diff_ids[:count] != job.base.diff_ids:
-        raise BackendContractError(
-            f"the committed image does not stand on the base {job.base.name}: "
-            f"its layers begin with {', '.join(saved.diff_ids[:count]) or 'nothing'}"
-        )
+    made, added = _above(job, saved.diff_ids)
     at_hand = {layer.diff_id: layer for layer in saved.layers}
-    return [
-        at_hand.get(diff_id) or _like_the_base(job, diff_id) for diff_id in saved.diff_ids[count:]
-    ]
+    return [*made, *(at_hand.get(diff_id) or _like_the_base(job, diff_id) for diff_id in added)]
+
+
+def _above(
+    job: Job, diff_ids: tuple[DiffId, ...]
+) -> tuple[tuple[RawLayer, ...], tuple[DiffId, ...]]:
+    """What was made above the base before the run, and what came after."""
+    whole: tuple[RawLayer, ...] = ()
+    for below, made in ((job.transport.diff_ids, job.made), (job.base.diff_ids, whole)):
+        if diff_ids[: len(below)] == below:
+            return made, diff_ids[len(below) :]
+    raise BackendContractError(
+        f"the committed image does not stand on the base {job.base.name}: "
+        f"its layers begin with {', '.join(diff_ids[: len(job.base.layers)]) or 'nothing'}"
+    )
 
 
 def _like_the_base(job: Job, diff_id: DiffId) -> RawLayer:

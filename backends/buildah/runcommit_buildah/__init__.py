@@ -183,7 +183,7 @@ def _described(engine: EngineOptions) -> dict[str, Any]:
 def _from_words(job: Job, image: Image) -> tuple[str, ...]:
     """All words of the command that makes the container, where buildah takes the limits."""
     run = job.run
-    options = ["--pull=never", "--name", job.name]
+    options = ["--pull=never", "--name", job.name, "--http-proxy=false"]
     options += ["--platform", run.platform] if run.platform else []
     options += ["--memory", f"{run.memory}b"] if run.memory else []
     if run.cpus:

@@ -6,7 +6,7 @@ import functools
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from runcommit_core import (
     Access,
@@ -33,7 +33,7 @@ from runcommit_core import (
 from runcommit_docker import daemon
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from runcommit_core import Finding, Lack, Leftover, RunOptions
 
@@ -109,7 +109,11 @@ def deliver(job: Job, reference: str) -> Image:
 
 @hookimpl
 def root(job: Job, container: Container) -> SavedImage:
-    """Mount the finished container's layers once more and compare that root with the base."""
+    """Mount the finished container's layers once more and compare that root with the base.
+
+    What docker put between the base and the container for itself, the uppermost of the lower
+    layers, is left out: devices and files of its own, and directories in the place of links.
+    """
     _, upper = _storage(job, container)
     if os.geteuid() != 0 or not upper or not Path(upper).is_dir() or Path(upper).stat().st_uid:
         raise UsageError(daemon.NO_ROOT.reason, tip=daemon.NO_ROOT.tip)
@@ -118,7 +122,7 @@ def root(job: Job, container: Container) -> SavedImage:
     job.cleanup.callback(process.undo, "umount", str(place))
     # relative names, as the daemon has them: all the full ones may exceed what mount takes
     store = Path(upper).parents[1]
-    lower = (Path(upper).with_name("lower")).read_text()
+    _, _, lower = Path(upper).with_name("lower").read_text().partition(":")
     script = 'cd "$0" && mount -t overlay overlay -o "ro,lowerdir=$1" "$2" && echo "$2"'
     layers = f"{Path(upper).relative_to(store)}:{lower}"
     return save_root(job, ("/bin/sh", "-c", script, str(store), layers, str(place)))
@@ -170,8 +174,11 @@ def diagnose(engine: EngineOptions) -> list[Finding]:
 
 
 def _run_words(job: Job, image: Image) -> tuple[str, ...]:
-    """All words of the command that runs the container."""
-    return (*job.engine.command(PROGRAM), "run", *containers.run_words(job), image.name, *job.argv)
+    """All words of the command that runs the container, without the proxies that a user set up."""
+    docker = job.engine.command(PROGRAM)
+    if "proxies" in daemon.client_config(job.engine)[1]:
+        docker += ("--config", str(_client_config(job, "run")))
+    return (*docker, "run", *containers.run_words(job), image.name, *job.argv)
 
 
 def _storage(job: Job, container: Container) -> tuple[str, str]:
@@ -197,23 +204,25 @@ def _images(job: Job) -> images.Images:
 
 
 def _transfer(job: Job, verb: str, access: Access, name: str) -> None:
-    config = ("--config", str(_client_config(job, access)))
+    known = json.loads(access.authfile.read_text())
+    config = ("--config", str(_client_config(job, access.authfile.stem, known)))
     process.output(*job.engine.command(PROGRAM), *config, verb, "--quiet", name)
 
 
-def _client_config(job: Job, access: Access) -> Path:
-    """A client configuration with the job's credentials that honours the user's contexts.
+def _client_config(job: Job, name: str, more: Mapping[str, Any] | None = None) -> Path:
+    """A client configuration with ``more`` settings that honours the user's contexts.
 
-    Credential helpers of the user's would be asked instead of the file, so they are left out.
+    Credential helpers of the user's would be asked instead of the file, so they are left out, and
+    proxies would become variables of every container.
     """
-    folder = job.folder / f"docker-{access.authfile.stem}"
+    folder = job.folder / f"docker-{name}"
     if folder.exists():
         return folder
     users, config = daemon.client_config(job.engine)
     kept = {key: config[key] for key in ("currentContext", "HttpHeaders") if key in config}
     folder.mkdir(mode=0o700)
-    (folder / "config.json").write_text(json.dumps(kept | json.loads(access.authfile.read_text())))
-    for name in ("contexts", "ca.pem", "cert.pem", "key.pem"):
-        if (users / name).exists():
-            (folder / name).symlink_to((users / name).absolute())
+    (folder / "config.json").write_text(json.dumps({**kept, **(more or {})}))
+    for item in ("contexts", "ca.pem", "cert.pem", "key.pem"):
+        if (users / item).exists():
+            (folder / item).symlink_to((users / item).absolute())
     return folder

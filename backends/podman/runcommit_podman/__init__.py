@@ -180,8 +180,11 @@ def _described(engine: EngineOptions) -> dict[str, Any]:
 
 
 def _run_words(job: Job, image: Image) -> tuple[str, ...]:
-    """All words of the command that runs the container; a tmpfs begins empty, as docker's do."""
-    own = ["--http-proxy=false"]
+    """All words of the command that runs the container; a tmpfs begins empty, as docker's do.
+
+    What a user's containers.conf says of other containers does not hold for it.
+    """
+    own = ["--http-proxy=false", "--passwd=false", "--umask=0022"]
     own += [f"--cap-add={name}" for name in added_capabilities(job.run.flags)]
     options = containers.run_words(job, *own, tmpfs=",notmpcopyup")
     return (*job.engine.command(PROGRAM), "run", *options, image.name, *job.argv)

@@ -68,6 +68,8 @@ def _container_spec(job: Job, image: Image) -> str:
         "labels": {"runcommit.job": job.id},
         "hostname": "runcommit",
         "httpproxy": False,
+        "manage_password": False,
+        "umask": "0022",
         "log_configuration": {"driver": "none"},
         "cap_add": added_capabilities(run.flags),
         "env": dict(run.env),
