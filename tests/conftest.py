@@ -99,6 +99,7 @@ def _worker(config: pytest.Config) -> str:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     selection.deselect(config, items)
+    selection.be_patient(items)
     if path := config.getoption("--needs"):
         selection.needs_of(items).save(config.invocation_params.dir / path)
     if worker := _worker(config):

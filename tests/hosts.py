@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tests import guardian
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -152,21 +154,32 @@ class Host:
         env: Mapping[str, str] | None = None,
         cwd: str | Path | None = None,
         stdin: str = "",
-        timeout: float = 300,
+        timeout: float = 150,
     ) -> subprocess.CompletedProcess[str]:
-        """Run a command to its end and capture what it says; fail the test when it fails."""
+        """Run a command to its end and capture what it says; fail the test when it fails.
+
+        One that has not ended after ``timeout`` seconds is ended with all that it has started, and
+        the failure names them.
+        """
+        command = " ".join(map(str, argv))
         pipe = subprocess.PIPE
         with self.popen(
             *argv, env=env, cwd=cwd, stdin=pipe, stdout=pipe, stderr=pipe, text=True
         ) as process:
             try:
                 stdout, stderr = process.communicate(stdin, timeout)
+            except subprocess.TimeoutExpired:
+                running = "\n".join(guardian.end_tree(process.pid))
+                said = "".join(process.communicate(timeout=10))
+                raise AssertionError(
+                    f"{self.name}: {command}: no end after {timeout:g} s\n{said}"
+                    f"there ran\n{running}"
+                ) from None
             except BaseException:
-                process.kill()
+                guardian.end_tree(process.pid)
                 raise
         done = subprocess.CompletedProcess(argv, process.returncode, stdout, stderr)
         if check and done.returncode:
-            command = " ".join(map(str, argv))
             message = f"{self.name}: {command}: exit code {done.returncode}\n{stdout}{stderr}"
             raise AssertionError(message)
         return done

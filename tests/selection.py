@@ -26,6 +26,8 @@ MARKS = {
     "lane(name)": "run after each other with the tests of the same lane, on hosts of its own",
     "costly": "takes seconds of its own, so that it is no part of --quick",
 }
+PATIENCE = {"bazel": 600, "installs": 900, "pages": 400, "umoci": 400}
+"""Seconds after which a test hangs, by lane, where it is not what pyproject.toml says."""
 _HOSTS = {spec.name: spec for spec in SPECS}
 
 
@@ -57,6 +59,13 @@ def host_of(item: pytest.Item) -> str:
     """The name of the host that a test runs on; empty where there is none."""
     spec = getattr(item, "callspec", None)
     return name_of(spec.params.get("host", "")) if spec else ""
+
+
+def be_patient(items: Iterable[pytest.Item]) -> None:
+    """Let tests of some lanes take their time."""
+    for item in items:
+        if seconds := PATIENCE.get(lane_of(item)):
+            item.add_marker(pytest.mark.timeout(seconds))
 
 
 def needs_of(items: Iterable[pytest.Item]) -> Needs:

@@ -33,17 +33,18 @@ def main() -> None:
     options, words = parser.parse_known_args()
     words += [f"--engine={name}" for name in options.engine]
     if options.quick:
-        _become(*PYTEST, *side_by_side(os.cpu_count() or 1, words), "--quick", *words)
+        _test([], *side_by_side(os.cpu_count() or 1, words), "--quick", *words)
     needs = _needs(words)
     for name in needs.prefixes:
         provide(name)
-    hosts = ("-m", "tests.with_hosts", f"--only={','.join(needs.hosts)}")
-    _become(sys.executable, *hosts, "--", *PYTEST, *side_by_side(workers(needs), words), *words)
+    _test(needs.hosts, *side_by_side(workers(needs), words), *words)
 
 
-def _become(*command: str) -> None:
+def _test(hosts: Sequence[str], *words: str) -> None:
+    """Become pytest, below who brings up its hosts and ends what it leaves."""
     sys.stdout.flush()
-    os.execv(command[0], command)
+    with_hosts = (sys.executable, "-m", "tests.with_hosts", f"--only={','.join(hosts)}", "--")
+    os.execv(with_hosts[0], (*with_hosts, *PYTEST, *words))
 
 
 def _needs(words: Sequence[str]) -> Needs:

@@ -40,7 +40,6 @@ TWO_DAYS_LATER = (
 
 # long enough to be a row of their own
 @pytest.mark.lane("installs")
-@pytest.mark.timeout(900)
 @pytest.mark.hosts("docker", "podman", "buildah")
 def test_an_install_is_one_layer(host: Host, shared_tmp: Path, debian_base: Base) -> None:
     bench = host_bench(host, shared_tmp)

@@ -90,14 +90,18 @@ def running(
 @contextlib.contextmanager
 def secret(host: Host, folder: Path) -> Iterator[tuple[str, str]]:
     """The words that give a secret to a run."""
-    host.run("sh", "-c", f"echo hidden > {folder}/secret")
+    host.run("sh", "-c", f"echo {folder} > {folder}/secret")
     yield "--secret", f"id=hidden,src={folder}/secret"
 
 
-def secrets_of(host: Host) -> list[Path]:
-    """Files with secrets of the host's jobs, in memory."""
+def secrets_of(host: Host, folder: Path) -> list[Path]:
+    """Files in memory with the secret of that folder; others run their own jobs meanwhile."""
     places = (Path(host.env["XDG_RUNTIME_DIR"]), Path("/dev/shm"))
-    return [path for place in places for path in place.glob("runcommit-*/secret-*")]
+    found = []
+    for path in (path for place in places for path in place.glob("runcommit-*/secret-*")):
+        with contextlib.suppress(OSError):
+            found += [path] if path.read_text() == f"{folder}\n" else []
+    return found
 
 
 def prune(host: Host, folder: Path, *arguments: str) -> list[dict[str, Any]]:
@@ -144,7 +148,7 @@ def test_killed_in_the_command_beside_a_living_job(host: Host, folder: Path, bus
         with running(host, folder, busybox_base, "killed-too", f": {mark}; {SLEEP}") as second:
             second.wait_for("started\n")
             second.kill()
-        assert secrets_of(host)
+        assert secrets_of(host, folder)
         assert processes_naming(mark)
         left = state(host, folder)
         assert left != before
@@ -158,7 +162,7 @@ def test_killed_in_the_command_beside_a_living_job(host: Host, folder: Path, bus
         assert [row["name"] for row in removed] == [row["name"] for row in rehearsed]
         assert all(row["removed"] for row in removed)
         assert state(host, folder) == before
-        assert not secrets_of(host)
+        assert not secrets_of(host, folder)
         wait_until_gone(mark)
         host.run("touch", folder / "go" / "on")
         assert living.popen.wait(60) == 0, living.said.read_text()

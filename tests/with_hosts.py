@@ -1,8 +1,8 @@
 """Bring the test hosts up, run one command, take them down again.
 
 ``python -m tests.with_hosts [--only NAME,…] -- COMMAND…`` exits with the command's code. What is
-started here ends here, by process id, also on Ctrl-C and SIGTERM. ``LANE:NAME`` is one more host
-of the kind NAME, for one lane of tests.
+started here ends here, by process id, also on Ctrl-C and SIGTERM, and when this is killed
+(:mod:`tests.guardian`). ``LANE:NAME`` is one more host of the kind NAME, for one lane of tests.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from tests import far_machine, host_engines, host_session
+from tests import far_machine, guardian, host_engines, host_session
 from tests.hosts import SPECS, VARIABLE, Host, HostSpec, Session, spec_of
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import FrameType
 
-ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 REMOVE_ALL = {
     "docker": "docker ps --all --quiet | xargs --no-run-if-empty docker rm --force --volumes",
     "podman": "podman rm --all --force --time 0",
@@ -39,7 +38,8 @@ def main() -> int:
     options = parser.parse_args()
     wanted = {called: spec_of(called) for called in filter(None, options.only.split(","))}
     os.umask(0o022)
-    for number in ENDING:
+    guardian.guard()
+    for number in guardian.ENDING:
         signal.signal(number, _interrupt)
     with _session(wanted) as description:
         return _run(options.command, {**os.environ, VARIABLE: str(description)})
@@ -52,24 +52,19 @@ def _interrupt(number: int, _frame: FrameType | None) -> None:
 
 def _end_undisturbed() -> None:
     """A second Ctrl-C must not leave half of the hosts behind."""
-    for number in ENDING:
+    for number in guardian.ENDING:
         signal.signal(number, signal.SIG_IGN)
 
 
 def _run(command: Sequence[str], env: dict[str, str]) -> int:
+    hosts = guardian.children()
     # Should this process be killed, the command does not go on without its hosts.
-    with subprocess.Popen(["setpriv", "--pdeathsig", "INT", "--", *command], env=env) as child:
-
-        def forward(number: int, _frame: FrameType | None) -> None:
-            # A terminal sends its Ctrl-C to the child as well; pytest ends in order on SIGINT only.
-            if number != signal.SIGINT:
-                child.send_signal(signal.SIGINT)
-
-        for number in ENDING:
-            signal.signal(number, forward)
-        code = child.wait()
+    child = subprocess.Popen(["setpriv", "--pdeathsig", "INT", "--", *command], env=env)
+    # pytest ends in order on SIGINT only
+    child.returncode = guardian.attend(child.pid, signal.SIGINT, hosts)
     _end_undisturbed()
-    return code if code >= 0 else 128 - code
+    guardian.end_descendants(hosts)
+    return child.returncode
 
 
 @contextlib.contextmanager
