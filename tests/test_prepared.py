@@ -217,3 +217,19 @@ def with_settings(host: Host, folder: Path) -> dict[str, str]:
 
 
 PROXY_SETTINGS = {"httpProxy": "http://127.0.0.1:9", "noProxy": "localhost"}
+
+
+# -- what RUN means ----------------------------------------------------------------------------
+
+TWICE = {"Env": ["PATH=/bin", "JAVA_HOME=/old", "JAVA_HOME=/new"], "Shell": ["/bin/sh", "-ec"]}
+STOPPED = 5
+
+
+@pytest.mark.hosts("docker", "podman", "buildah-rootless")
+def test_the_base_says_shell_and_variables(bench: Bench) -> None:
+    base = made(bench.folder / "base", replace(CASES[0], settings=TWICE))
+    command = "echo -n $JAVA_HOME > /pub/n; chmod 644 /pub/n"
+    new = ["d 1777 0:0 pub @1600000000", "f 644 0:0 pub/n = /new"]
+    assert lines(bench, base, "-c", command, "-c", "export JAVA_HOME=/mine") == new
+    assert bench.job(base.ref, "-c", f"{command}; false; true").returncode == STOPPED
+    assert lines(bench, base, "--shell", "/bin/sh -c", "-c", f"{command}; false; true") == new

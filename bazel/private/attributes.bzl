@@ -7,7 +7,7 @@ _COMMANDS = {
     ),
     "argv": attr.string_list(doc = "One program and its arguments, without any shell."),
     "script": attr.label(allow_single_file = True, doc = "A script to run; its `#!` is honoured."),
-    "shell": attr.string_list(doc = "The shell for `commands` and `script`. Default: `/bin/sh -c`."),
+    "shell": attr.string_list(doc = "The shell for `commands` and `script`. Default: the base's, else `/bin/sh -c`."),
 }
 
 _RUN = {

@@ -36,8 +36,8 @@ commands = _group(
     ),
     click.option("--script", type=_PATH, metavar="FILE", help="A script to run; #! is honoured."),
     click.option(
-        "--shell", default="/bin/sh -c", show_default=True, metavar="WORDS",
-        help="The shell for -c and --script.",
+        "--shell", metavar="WORDS",
+        help="The shell for -c and --script.  Default: the base's (SHELL), else /bin/sh -c.",
     ),
 )  # fmt: skip
 
@@ -237,7 +237,7 @@ behaviour = _group(
 def arguments(given: dict[str, Any]) -> dict[str, Any]:
     """What ``run_commit`` takes, from what the command line gave."""
     return given | {
-        "shell": _split("--shell", given["shell"]),
+        "shell": _split("--shell", given["shell"]) if given["shell"] is not None else (),
         "engine_flags": _all_split("--engine-flag", given.pop("engine_flag")),
         "run_flags": _all_split("--run-flag", given.pop("run_flag")),
         "env": dict(_variable(item) for item in given["env"]),

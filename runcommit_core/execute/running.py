@@ -69,6 +69,7 @@ def _from_load_to_extract(planned: Plan, steps: Pipeline, job: Job, commands: Co
     if (copy := with_workdir(job)) is not job:
         job = copy
         planned.entry.on_base(job.transport.name)
+        job.containers.enter_context(in_use(job.transport.name))
         base = watch.step("load", Image, steps.load, job=job)
     container = _run(watch, steps, job, base, commands)
     committed = watch.step("commit", Image, steps.commit, job=job, container=container)

@@ -54,7 +54,8 @@ class RunDefaults:
 class ImageConfig:
     """What an image config says; ``document`` is all of it, which nobody can change.
 
-    ``user`` and ``workdir`` are empty where it says nothing; ``history`` has the oldest item first.
+    ``user``, ``workdir`` and ``shell`` are empty where it says nothing; ``history`` has the oldest
+    item first.  Of a variable that is there twice ``env`` has the last.
     """
 
     platform: Platform
@@ -63,6 +64,7 @@ class ImageConfig:
     user: str
     workdir: str
     env: tuple[str, ...]
+    shell: tuple[str, ...]
     document: Mapping[str, Any]
 
 
@@ -91,9 +93,15 @@ def _read(config: bytes, where: str) -> ImageConfig:
         history=frozen(objects_at(document, "history", where)),
         user=text_at(settings, "User", where),
         workdir=text_at(settings, "WorkingDir", where),
-        env=tuple(texts_at(settings, "Env", where)),
+        env=_last_of_each(texts_at(settings, "Env", where)),
+        shell=tuple(texts_at(settings, "Shell", where)),
         document=frozen(document),
     )
+
+
+def _last_of_each(env: Sequence[str]) -> tuple[str, ...]:
+    """One item for each variable: engines disagree which of several counts."""
+    return tuple({item.partition("=")[0]: item for item in env}.values())
 
 
 def checked_config(config: bytes, where: str) -> JsonObject:

@@ -32,6 +32,7 @@ from runcommit_core.plan.places import place_of
 from runcommit_core.plan.targets import Targets, open_targets
 from runcommit_core.plugins.capabilities import refuse
 from runcommit_core.records import record
+from runcommit_core.request.request import in_shell_of
 from runcommit_core.request.shell import is_posix
 from runcommit_core.staging import staging
 from runcommit_core.steps.stopwatch import Stopwatch
@@ -94,7 +95,6 @@ def plan(
     watch = Stopwatch(choice.name, asked.progress)
     _refuse_lacks(choice, request, refusing)
     _refuse_shell_without_terminal(request)
-    _tell_shells_apart(request)
     entry = cleanup.enter_context(LedgerEntry())
     staged = cleanup.enter_context(staging())
     targets = open_targets(staged, request.outputs)
@@ -113,6 +113,8 @@ def plan(
     )
     base = _open_base(request, ground, job_id, choice.steps, watch, opening)
     _refuse_annotations(request, base)
+    request = in_shell_of(request, base.image.config)
+    _tell_shells_apart(request)
     job = job_on(base, request, ground, job_id)
     return Plan(
         request=request,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -11,6 +13,7 @@ from runcommit_core.interface.mode import transport_mode
 from runcommit_core.interface.progress import Progress, ignore, one_at_a_time
 from runcommit_core.interface.values import EngineOptions
 from runcommit_core.oci.compress import parse_compression
+from runcommit_core.oci.config import image_config
 from runcommit_core.oci.imageplace import checked_name, image_format, parse_image_place
 from runcommit_core.oci.references import checked_base
 from runcommit_core.plugins.chosen import chosen_plugins
@@ -105,13 +108,15 @@ class Behaviour:
 class Request:
     """One job as it was asked for: what runs, around the run, the layer, the image, the rest.
 
-    ``commands`` run through ``shell``; ``run`` holds for the run alone; ``edits`` change the
-    image's config.
+    ``commands`` run through ``shell``, which is empty where it is the base's to say; ``through``
+    gives them through another.  ``run`` holds for the run alone; ``edits`` change the image's
+    config.
     """
 
     base: str
     commands: Commands
     shell: tuple[str, ...]
+    through: Callable[[Sequence[str]], Commands]
     run: RunRequest
     layer: LayerRequest
     edits: ConfigEdits
@@ -128,8 +133,9 @@ def requested(
     """
     if unknown := keywords.keys() - Keywords.__annotations__.keys():
         raise TypeError(f"there is no keyword {', '.join(sorted(unknown))}")
-    shell = keywords.get("shell", DEFAULT_SHELL)
-    resolved = _commands(commands, **_those_of(Program, keywords))
+    shell = tuple(keywords.get("shell", ()))
+    through = functools.partial(_commands, commands, _those_of(Program, keywords))
+    resolved = through(shell or DEFAULT_SHELL)
     run = run_request(**_those_of(Surroundings, keywords))
     layer = _layer(**_those_of(LayerKeywords, keywords))
     edits = config_edits(**_those_of(ConfigKeywords, keywords))
@@ -138,7 +144,8 @@ def requested(
     return Request(
         base=checked_base(os.fspath(base)),
         commands=resolved,
-        shell=tuple(shell),
+        shell=shell,
+        through=through,
         run=run,
         layer=layer,
         edits=edits,
@@ -152,13 +159,22 @@ def _those_of(group: Any, keywords: Keywords) -> Any:
     return {name: given[name] for name in group.__annotations__ if name in given}
 
 
-def _commands(commands: str | Sequence[str], **asked: Unpack[Program]) -> Commands:
+def in_shell_of(request: Request, config: bytes) -> Request:
+    """The same request in the shell of its base's config, unless it asked for one."""
+    if request.shell:
+        return request
+    own = image_config(config).shell
+    commands = request.through(own) if own else request.commands
+    return dataclasses.replace(request, shell=own or DEFAULT_SHELL, commands=commands)
+
+
+def _commands(commands: str | Sequence[str], asked: Program, shell: Sequence[str]) -> Commands:
     script = asked.get("script")
     return resolve_commands(
         [commands] if isinstance(commands, str) else commands,
         script=Path(script) if script is not None else None,
         argv=asked.get("argv", ()),
-        shell=asked.get("shell", DEFAULT_SHELL),
+        shell=shell,
     )
 
 
