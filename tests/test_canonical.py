@@ -494,7 +494,8 @@ def test_xattrs(canonical):
     written, report = canonical([], [Member(b"f", pax=pax)])
     assert record(b"SCHILY.xattr.security.capability", b"\1\0\0\2" + b"c" * 16) in written
     assert b"user." not in written
-    assert report.warnings == ("user.* attributes dropped from 1 paths, the first is f",)
+    assert report.warnings == ("user.* attributes dropped from 1 path, the first is f",)
+
     written, report = canonical([], [Member(b"f", pax=pax)], keep_user_xattrs=True)
     assert record(b"SCHILY.xattr.user.b", b"\0=") in written
     assert b"overlay" not in written
@@ -504,6 +505,17 @@ def test_xattrs(canonical):
 
 
 # --- exclusion
+
+
+def test_an_attribute_that_is_all_that_is_new_is_told(canonical):
+    noted, other = ({b"SCHILY.xattr.user.a": value} for value in (b"noted", b"other"))
+    base = [Member(b"f"), Member(b"g", pax=noted)]
+    _, report = canonical(base, [Member(b"f", pax=noted), Member(b"g", pax=noted)])
+    assert (report.diff_id, len(report.warnings)) == (None, 1)
+    assert report.warnings[0].endswith("the first is f")
+    _, report = canonical(base, [Member(b"g", pax=other)])
+    assert report.warnings[0].endswith("the first is g")
+    assert canonical(base, [Member(b"g", pax=noted)])[1].warnings == ()
 
 
 def test_excluded_paths_count_as_unchanged(changed):

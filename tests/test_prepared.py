@@ -233,3 +233,20 @@ def test_the_base_says_shell_and_variables(bench: Bench) -> None:
     assert lines(bench, base, "-c", command, "-c", "export JAVA_HOME=/mine") == new
     assert bench.job(base.ref, "-c", f"{command}; false; true").returncode == STOPPED
     assert lines(bench, base, "--shell", "/bin/sh -c", "-c", f"{command}; false; true") == new
+
+
+# -- what no layer can say is told ---------------------------------------------------------------
+
+
+@pytest.mark.hosts("docker", "podman", "podman-rootless", "buildah-rootless")
+@pytest.mark.parametrize("way", ["auto", "registry"])
+def test_a_change_of_the_root_itself_is_told(way: str, bench: Bench) -> None:
+    base = made(bench.folder / "base", CASES[0])
+    metadata = bench.folder / "report.json"
+    options = ("--transport", way, "--metadata", metadata)
+    ran = bench.job(base.ref, *options, "-c", "chmod 711 /")
+    assert (ran.returncode, ran.stdout) == (0, ""), ran.stderr
+    assert ran.stderr.count("/ itself was changed from") == 1
+    (warning,) = json.loads(metadata.read_bytes())["warnings"]
+    assert "711" in warning
+    assert "/ itself" not in bench.job(base.ref, "--transport", way, "-c", "true").stderr

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from runcommit_core.engine.turns import in_turn
+from runcommit_core.engine.untold import Untold, untold_in
 from runcommit_core.errors import EngineError
 from runcommit_core.interface.mode import Mode
 from runcommit_core.interface.progress import Meter, Progress, ignore, metered, metered_stream
@@ -83,7 +84,7 @@ class Transport:
         self._port = 0
         self.offered = False
         self._archives_only = route.mode is Mode.ARCHIVE or self._leads_nowhere()
-        self._sockets: tuple[bytes, ...] = ()
+        self._untold = Untold()
 
     def _leads_nowhere(self) -> bool:
         """Whether another machine has neither our loopback nor a tunnel to it.
@@ -149,10 +150,8 @@ class Transport:
         ``find`` asks the engine for it and may answer with an empty string.  Only the real root
         on the engine's own machine can read one, or a command after the words ``enter``, which
         bring it where root and ids are the container's own: give the same to ``save_upper``.  A
-        forced transport rules it out; then it is but looked through for sockets, which no image
-        tells of.
+        forced transport rules it out; then it is but looked through for what no image tells of.
         """
-        from runcommit_core.engine.sockets import sockets_in
         from runcommit_core.layer.upper import can_read_uppers
 
         if not self._is_near() or not (enter or can_read_uppers()):
@@ -162,7 +161,7 @@ class Transport:
             return None
         if self.mode is Mode.AUTO:
             return Path(folder)
-        self._sockets = sockets_in(Path(folder), enter=enter)
+        self._untold = untold_in(Path(folder), enter=enter)
         return None
 
     def _is_near(self) -> bool:
@@ -205,11 +204,12 @@ class Transport:
             except EngineError as error:
                 self._give_up("push to", error)
             else:
-                return self._with_sockets(self._pushed(tag))
-        return self._with_sockets(self._saved(save))
+                return self._with_untold(self._pushed(tag))
+        return self._with_untold(self._saved(save))
 
-    def _with_sockets(self, saved: SavedImage) -> SavedImage:
-        return dataclasses.replace(saved, sockets=self._sockets)
+    def _with_untold(self, saved: SavedImage) -> SavedImage:
+        untold = self._untold
+        return dataclasses.replace(saved, sockets=untold.sockets, warnings=untold.warnings)
 
     def _pushed(self, tag: str) -> SavedImage:
         from runcommit_core.oci.saved import from_push

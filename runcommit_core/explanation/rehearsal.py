@@ -52,7 +52,7 @@ _NOTHING_NEW = '{"diff_id": "sha256:0", "warnings": []}'
 _APART = {
     "runcommit_core.engine.saveroot": _NOTHING_NEW,
     "runcommit_core.engine.saveupper": _NOTHING_NEW,
-    "runcommit_core.engine.sockets": "[]",
+    "runcommit_core.engine.untold": '{"sockets": [], "warnings": []}',
 }
 """What our own programs would answer, which run where a rootless engine's files are."""
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, BinaryIO, Literal, NamedTuple
 
 from runcommit_core.errors import ArchiveError
 from runcommit_core.layer.difference import Difference, difference, is_same_time
+from runcommit_core.layer.losses import user_xattr_warnings
 from runcommit_core.layer.result import Inode, Result
 from runcommit_core.layer.scrub import drop_excluded, scrub, with_ancestors
-from runcommit_core.layer.wording import printable
 from runcommit_core.records import record
 from runcommit_core.tar.entry import NO_XATTRS
 from runcommit_core.tar.header import MARKER, Attributes
@@ -99,7 +99,8 @@ def canonicalise(
         written_time=policy.written_time,
     )
     warnings = [warning for changes in raw_layers for warning in changes.warnings]
-    warnings += _dropped_xattrs(found, policy)
+    if not policy.keep_user_xattrs:
+        warnings += user_xattr_warnings(_with_new_user_xattrs(result))
     if not found.changed and not found.deleted and not policy.always_layer:
         return LayerReport(None, 0, 0, (), tuple(warnings))
     writer = LayerWriter(output)
@@ -198,15 +199,19 @@ def _changes(found: Difference) -> Iterable[Change]:
         yield Change("removed", path, 0)
 
 
-def _dropped_xattrs(found: Difference, policy: Policy) -> list[str]:
-    if policy.keep_user_xattrs:
-        return []
-    paths = [
+def _with_new_user_xattrs(result: Result) -> list[bytes]:
+    """The paths whose ``user.*`` attributes are not as in the base, whatever else of them is."""
+    return sorted(
         path
-        for path, inode, _ in found.changed
-        if inode.entry.xattrs and any(map(is_user_xattr, inode.entry.xattrs))
-    ]
-    if not paths:
-        return []
-    first = printable(paths[0])
-    return [f"user.* attributes dropped from {len(paths)} paths, the first is {first}"]
+        for path, inode in result.present.items()
+        if inode.entry.xattrs and _user_xattrs(inode.entry.xattrs) - _known_xattrs(result, path)
+    )
+
+
+def _user_xattrs(xattrs: Mapping[bytes, bytes]) -> set[tuple[bytes, bytes]]:
+    return {(name, value) for name, value in xattrs.items() if is_user_xattr(name)}
+
+
+def _known_xattrs(result: Result, path: bytes) -> set[tuple[bytes, bytes]]:
+    node = result.tree.get(path)
+    return _user_xattrs(node.xattrs) if node else set()

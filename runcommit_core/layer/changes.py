@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, BinaryIO, Protocol, Self
 
 from runcommit_core.errors import ArchiveError
+from runcommit_core.layer.losses import socket_warning
 from runcommit_core.layer.wording import printable
 from runcommit_core.tar.reader import Kind, TarEntry, TarReader
 from runcommit_core.tar.sparse import expanded
@@ -54,11 +55,6 @@ class Changes(Protocol):
     def content(self, entry: TarEntry) -> Iterator[bytes]:
         """Read a regular file's ``entry.size`` bytes; any number of times, one file at a time."""
         ...
-
-
-def socket_warning(path: bytes) -> str:
-    """Say that a socket is lost."""
-    return f"{printable(path)} is a socket, which no layer can hold; left out"
 
 
 class Sockets:

@@ -11,9 +11,9 @@ import os
 from typing import TYPE_CHECKING
 
 from runcommit_core.errors import ArchiveError
-from runcommit_core.layer.changes import socket_warning
 from runcommit_core.layer.difference import is_same
 from runcommit_core.layer.disk import disk_entry, hardlink_to, read_chunks, read_xattrs
+from runcommit_core.layer.losses import acl_warnings, has_acl, socket_warning
 from runcommit_core.layer.markers import check_name
 from runcommit_core.layer.result import Inode
 from runcommit_core.layer.upper import can_read_uppers
@@ -47,7 +47,9 @@ class RootChanges:
         self._tree = tree
         self._root = os.fsencode(root)
         self._linked: dict[tuple[int, int], list[TarEntry]] = {}
+        self._with_acls: list[bytes] = []
         self._walk(b"")
+        self.warnings += acl_warnings(self._with_acls)
         for names in self._linked.values():
             self._add_linked(names)
 
@@ -69,6 +71,8 @@ class RootChanges:
                 self.warnings.append(socket_warning(path))
                 continue
             missing.discard(item.name)
+            if has_acl(entry.xattrs):
+                self._with_acls.append(path)
             self._add(entry, stat)
         paths = (prefix + name for name in missing)
         self.whiteouts.update(path for path in paths if not self._could_not_be_made(path))

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runcommit_core.errors import EngineError
-from runcommit_core.layer.changes import socket_warning
 from runcommit_core.layer.disk import disk_entry, hardlink_to, read_chunks, read_xattrs
+from runcommit_core.layer.losses import acl_warnings, has_acl, root_warnings, socket_warning
 from runcommit_core.layer.markers import check_name
 
 if TYPE_CHECKING:
@@ -51,12 +51,14 @@ class UpperChanges:
         self.entries: dict[bytes, TarEntry] = {}
         self.whiteouts: set[bytes] = set()
         self.opaques: set[bytes] = set()
-        self.warnings: list[str] = []
+        self.warnings: list[str] = root_warnings(folder)
         self._opaque = prefix + b"opaque"
         self._elsewhere = (prefix + b"redirect", prefix + b"metacopy")
         self._folder = os.fsencode(folder)
         self._masters: dict[int, bytes] = {}
+        self._with_acls: list[bytes] = []
         self._walk(b"")
+        self.warnings += acl_warnings(self._with_acls)
 
     def content(self, entry: TarEntry) -> Iterator[bytes]:
         """The bytes of a regular file."""
@@ -86,6 +88,8 @@ class UpperChanges:
             self.warnings.append(socket_warning(name))
             self.whiteouts.add(name)
             return False
+        if has_acl(xattrs):
+            self._with_acls.append(name)
         if stat.S_ISDIR(found.st_mode):
             if xattrs.get(self._opaque) == b"y":
                 self.opaques.add(name)
