@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from runcommit_core import run_commit
-from runcommit_core.cache import paced
-from runcommit_core.cache.distribution import Repository
+from runcommit_core.remote import paced
+from runcommit_core.remote.repository import Repository
 from tests import canned, images
-from tests.test_cache_registry import PASSWORD, USER, login
+from tests.registries import PASSWORD, USER, login
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-import base64
-import contextlib
 import http.server
 import json
 import shutil
-import socket
 import threading
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runcommit_core import process, run_commit
-from runcommit_core.cache.credentials import find_credentials
-from runcommit_core.cache.distribution import Repository
+from runcommit_core import run_commit
+from runcommit_core.remote.credentials import find_credentials
+from runcommit_core.remote.repository import Repository
 from tests import canned, images
+from tests.registries import HASHED, PASSWORD, USER, login, registry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from runcommit_core import Result
-
-USER, PASSWORD = "ci", "secret"
-HASHED = "$2b$04$5UkSAANbA4Getv1nkHE6AukWjYQSWuBRbfSmFmmrzagc7mzWAWIEu"
-"""PASSWORD as bcrypt hashes it."""
 
 
 @pytest.fixture(autouse=True)
@@ -39,37 +32,6 @@ def _private(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         monkeypatch.delenv(name.upper(), raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("RUNCOMMIT_CACHE_DIR", str(tmp_path / "cache"))
-
-
-@contextlib.contextmanager
-def registry(folder: Path, **auth: Any) -> Iterator[str]:
-    """Debian's docker-registry; what it is called."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        host = f"127.0.0.1:{probe.getsockname()[1]}"
-    folder.mkdir()
-    config = {
-        "version": 0.1,
-        "log": {"level": "error"},
-        "storage": {"filesystem": {"rootdirectory": str(folder / "data")}},
-        "http": {"addr": host},
-        **({"auth": auth} if auth else {}),
-    }
-    (folder / "config.yml").write_text(json.dumps(config))
-    log = folder / "log"
-    with process.started("docker-registry", "serve", str(folder / "config.yml"), log=log):
-        _wait(host, log)
-        yield host
-
-
-def _wait(host: str, log: Path) -> None:
-    end = time.monotonic() + 30
-    name, _, port = host.partition(":")
-    while time.monotonic() < end:
-        with contextlib.suppress(OSError), socket.create_connection((name, int(port)), 1):
-            return
-        time.sleep(0.05)
-    raise AssertionError(log.read_text())
 
 
 @pytest.fixture
@@ -86,12 +48,6 @@ def job(tmp_path: Path) -> Callable[..., Result]:
         )
 
     return run
-
-
-def login(path: Path, host: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    auth = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
-    path.write_text(json.dumps({"auths": {host: {"auth": auth}}}))
 
 
 @pytest.mark.usefixtures("machine")

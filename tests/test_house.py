@@ -159,6 +159,8 @@ NAMED = {
     "oci/candidates.py": 1,
     "oci/detect.py": 3,
     "plan/plan.py": 1,
+    "remote/certificates.py": 1,
+    "remote/credentials.py": 2,
     # names that a variable must not have in the environment of a client
     "surroundings/variables.py": 1,
 }

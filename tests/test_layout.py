@@ -35,6 +35,7 @@ ROOMS = """
     housekeeping
     request
     cache
+    remote
     plugins
     steps
     surroundings

@@ -19,6 +19,7 @@ from runcommit_core.cache.untrusted import DamagedEntryError, read_regular
 from runcommit_core.cachedir import cache_dir
 from runcommit_core.layer.wording import size_text
 from runcommit_core.records import record
+from runcommit_core.remote.blobs import blob_folder, remove_blobs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,17 +27,17 @@ if TYPE_CHECKING:
 
 @record
 class Item:
-    """A result or the index of a base's layer; ``entry`` is None for an index, or if damaged."""
+    """A result, the index of a base's layer or a registry's blob; ``entry`` is a whole result's."""
 
-    kind: Literal["result", "index"]
+    kind: Literal["result", "index", "blob"]
     kept: Kept
     entry: Entry | None = None
 
     @property
     def about(self) -> str:
         """What it is, in a few words."""
-        if self.kind == "index":
-            return f"index of sha256:{self.kept.key[:12]}"
+        if self.kind != "result":
+            return f"{self.kind} of sha256:{self.kept.key[:12]}"
         if self.entry is None:
             return "damaged"
         layer = self.entry.layer.diff_id if self.entry.layer else None
@@ -56,10 +57,18 @@ class Contents:
         """Bytes on disk."""
         return sum(item.kept.size for item in self.items)
 
+    def count(self, kind: str) -> int:
+        """How many items are of the kind."""
+        return sum(item.kind == kind for item in self.items)
+
+    def without_blobs(self) -> Contents:
+        """The same without those items that have a limit of their own."""
+        return Contents(self.where, tuple(item for item in self.items if item.kind != "blob"))
+
 
 def cache_contents() -> Contents:
     """Look at everything; UsageError where there can be no cache folder."""
-    items = [*_results(own_store()), *_indexes(cache_dir() / "index")]
+    items = [*_results(own_store()), *_indexes(cache_dir() / "index"), *_blobs()]
     ordered = sorted(items, key=lambda item: item.kept.used, reverse=True)
     return Contents(cache_dir(), tuple(ordered))
 
@@ -79,14 +88,21 @@ def prune(
     return gone
 
 
-def remove(items: list[Item]) -> None:
-    """Take items away; jobs that use them meanwhile do without."""
+def remove(items: list[Item]) -> list[Item]:
+    """Take items away; jobs that use them meanwhile do without, but for blobs, which stay then.
+
+    What was removed is returned.
+    """
     store = own_store()
-    for item in items:
+    blobs = [item.kept.path for item in items if item.kind == "blob"]
+    stays = bool(blobs) and not remove_blobs(blobs)
+    gone = [item for item in items if not (stays and item.kind == "blob")]
+    for item in gone:
         if item.kind == "result":
             store.remove(item.kept.key)
         else:
             item.kept.path.unlink(missing_ok=True)
+    return gone
 
 
 def as_json(item: Item) -> dict[str, Any]:
@@ -135,4 +151,13 @@ def _indexes(folder: Path) -> list[Item]:
             facts = path.stat()
             used = max(facts.st_mtime, facts.st_atime)
             found.append(Item("index", Kept(path.stem, path, facts.st_blocks * 512, used)))
+    return found
+
+
+def _blobs() -> list[Item]:
+    found = []
+    for path in (blob_folder() / "sha256").iterdir():
+        with contextlib.suppress(OSError):
+            facts = path.stat()
+            found.append(Item("blob", Kept(path.name, path, facts.st_size, facts.st_mtime)))
     return found

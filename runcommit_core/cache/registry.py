@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from runcommit_core.cache.distribution import Repository
     from runcommit_core.oci.jsondoc import JsonObject
+    from runcommit_core.remote.repository import Repository
 
 RECORD_TYPE: Final = "application/vnd.runcommit.result.v1+json"
 LAYER_TYPE: Final = "application/vnd.oci.image.layer.v1.tar+zstd"
@@ -78,7 +78,7 @@ class RegistryStore:
 
     def _download(self, blob: _Blob, output: IO[bytes]) -> None:
         """Bring a blob here; DamagedEntryError where it is not what the manifest says."""
-        from runcommit_core.cache.distribution import within
+        from runcommit_core.remote.repository import within
 
         hasher, left = hashlib.sha256(), blob.size
         with self._repository().blob(blob.digest) as stream, within(self._host):
@@ -128,7 +128,7 @@ class RegistryStore:
         return {"mediaType": RECORD_TYPE, "digest": digest, "size": len(data)}
 
     def _repository(self) -> Repository:
-        from runcommit_core.cache.distribution import Repository
+        from runcommit_core.remote.repository import Repository
 
         if self._opened is None:
             self._opened = Repository(self._host, self._path)

@@ -32,10 +32,9 @@ def show(as_json: bool) -> None:
         return
     for item in contents.items:
         click.echo(listing.as_text(item))
-    results = sum(item.kind == "result" for item in contents.items)
     click.echo(
-        f"{contents.where}: {results} results, {len(contents.items) - results} indexes,"
-        f" {size_text(contents.size)}"
+        f"{contents.where}: {contents.count('result')} results, {contents.count('index')} indexes,"
+        f" {contents.count('blob')} blobs, {size_text(contents.size)}"
     )
 
 
@@ -50,9 +49,10 @@ def show(as_json: bool) -> None:
 def prune(
     everything: bool, size: str | None, older_than: str | None, dry_run: bool, as_json: bool
 ) -> None:
-    """Remove results and indexes; without an option, results beyond RUNCOMMIT_CACHE_SIZE.
+    """Remove results, indexes and blobs; without an option, results beyond RUNCOMMIT_CACHE_SIZE.
 
-    Running jobs do without what goes: they run, or index their base anew.
+    Running jobs do without what goes: they run, or index their base anew.  Blobs of registries stay
+    while a job that uses any of them runs.
     """
     from runcommit_core.cache import listing
     from runcommit_core.cache.store import own_limit
@@ -60,14 +60,15 @@ def prune(
     from runcommit_core.surroundings.amounts import age, size_in_bytes
 
     given = everything or size or older_than
+    contents = listing.cache_contents()
     gone = listing.prune(
-        listing.cache_contents(),
+        contents if given else contents.without_blobs(),
         everything=everything,
         size=size_in_bytes(size, "--size") if size else None if given else own_limit(),
         older_than=age(older_than) if older_than else None,
     )
     if not dry_run:
-        listing.remove(gone)
+        gone = listing.remove(gone)
     if as_json:
         click.echo(json.dumps([listing.as_json(item) for item in gone], indent=2))
         return

@@ -63,9 +63,9 @@ def run(
 ) -> None:
     """Run commands on BASE and write the new layer.
 
-    BASE is oci:PATH[:NAME], oci-archive:PATH, docker-archive:PATH, a path whose kind is
-    detected, or engine:REF.  Give -c TEXT (repeatable, all in one shell, the first
-    failure stops), or --script FILE, or -- PROGRAM ARG…
+    BASE is docker://HOST/NAME[:TAG], oci:PATH[:NAME], oci-archive:PATH, docker-archive:PATH, a
+    path whose kind is detected, or engine:REF.  Give -c TEXT (repeatable, all in one shell, the
+    first failure stops), or --script FILE, or -- PROGRAM ARG…
 
     Standard output is the diff_id of the new layer, or nothing when nothing changed; with -o -
     it is the layer's tar.
@@ -120,8 +120,10 @@ def image_id(image: str, platform: str | None, as_json: bool) -> None:
     both.
     """
     from runcommit_core.oci.inspect import image_id as read_image_id
+    from runcommit_core.remote.pulling import at_hand
 
-    found = read_image_id(image, platform=platform)
+    with at_hand(image, platform=platform) as here:
+        found = read_image_id(here, platform=platform)
     if not as_json:
         click.echo(found.config_digest)
         return

@@ -34,8 +34,10 @@ def last(image: str, platform: str | None, output: Path | None) -> None:
     IMAGE is what `run` takes as BASE, except engine:REF.
     """
     from runcommit_core.oci.extraction import write_last_layer
+    from runcommit_core.remote.pulling import at_hand
 
-    click.echo(write_last_layer(image, output, platform=platform))
+    with at_hand(image, platform=platform) as here:
+        click.echo(write_last_layer(here, output, platform=platform))
 
 
 @layer.command()
@@ -54,12 +56,15 @@ def show(name: str, base: str | None, as_json: bool) -> None:
     from runcommit_core.index.imagetree import with_image_tree
     from runcommit_core.layer.contents import read_contents
     from runcommit_core.layer.listing import list_changes
+    from runcommit_core.remote.pulling import at_hand
 
-    contents = read_contents(name)
+    with at_hand(name) as here:
+        contents = read_contents(here)
     if base is None:
         listed = list_changes(contents, None)
     else:
-        listed = with_image_tree(base, lambda tree, _: list_changes(contents, tree))
+        with at_hand(base) as below:
+            listed = with_image_tree(below, lambda tree, _: list_changes(contents, tree))
     click.echo(_listing_json(contents, listed) if as_json else _listing_text(contents, listed))
 
 
@@ -73,8 +78,10 @@ def diff(a: str, b: str, as_json: bool) -> None:
     Exit code 0 if they are the same tar, however compressed, and 1 if not.
     """
     from runcommit_core.layer.compare import compare_layers
+    from runcommit_core.remote.pulling import at_hand
 
-    comparison = compare_layers(a, b)
+    with at_hand(a) as one, at_hand(b) as other:
+        comparison = compare_layers(one, other)
     if as_json:
         click.echo(_comparison_json(comparison))
     else:
@@ -99,14 +106,16 @@ def validate(base: str, name: str, source_date_epoch: int | None) -> None:
     """
     from runcommit_core.index.imagetree import with_image_tree
     from runcommit_core.layer.check import validate_layer
+    from runcommit_core.remote.pulling import at_hand
     from runcommit_core.request.epoch import choose_epoch
 
-    diff_id = with_image_tree(
-        base,
-        lambda tree, image: validate_layer(
-            tree, name, epoch=choose_epoch(source_date_epoch, image.config)
-        ),
-    )
+    with at_hand(base) as below, at_hand(name) as here:
+        diff_id = with_image_tree(
+            below,
+            lambda tree, image: validate_layer(
+                tree, here, epoch=choose_epoch(source_date_epoch, image.config)
+            ),
+        )
     click.echo(diff_id)
 
 

@@ -172,6 +172,10 @@ outputs = _group(
     ),
     click.option("--load", metavar="NAME", help="What the image shall be called in the engine."),
     click.option(
+        "--push", multiple=True, metavar="docker://HOST/NAME[:TAG]",
+        help="A registry that the complete image goes to.  Repeatable.",
+    ),
+    click.option(
         "--compression", default="none", show_default=True, metavar="KIND[:LEVEL]",
         help="How the new layer is stored: none, gzip (1-9, default 2) or zstd (1-19, default 3).",
     ),

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from runcommit_core.interface.values import Result
 
-Direction = Literal["to engine", "from engine", "layer"]
-"""Where bytes travel: images between us and the engine, or the new layer to its file."""
+Direction = Literal["from registry", "to registry", "to engine", "from engine", "layer"]
+"""Where bytes travel: an image between us and its registry or the engine, the layer to its file."""
 
 _INTERVAL = 0.1
 """Seconds between two events of one transfer."""

@@ -297,6 +297,15 @@ class LoadedImage:
 
 
 @record(kw_only=True)
+class PushedImage:
+    """The image that a registry has now: ``name`` is ``docker://HOST/PATH:TAG`` as it was given."""
+
+    name: str
+    manifest_digest: Digest
+    config_digest: Digest
+
+
+@record(kw_only=True)
 class Result:
     """What ``run_commit`` returns.
 
@@ -318,6 +327,7 @@ class Result:
     layers: tuple[Layer, ...]
     images: tuple[OutputImage, ...]
     loaded: LoadedImage | None
+    pushed: tuple[PushedImage, ...] = ()
     transport: str
     epoch: int
     seconds: Mapping[str, float]

@@ -23,6 +23,7 @@ from runcommit_core.oci.platforms import (
     matching,
     stated_platform,
 )
+from runcommit_core.oci.remotenames import full_name, tag_of
 from runcommit_core.records import record
 
 if TYPE_CHECKING:
@@ -157,21 +158,6 @@ def same_name(one: str, other: str) -> bool:
     return full_name(one) == full_name(other)
 
 
-def tag_of(name: str) -> str:
-    """Return the tag of a full name; empty if it has none."""
-    return name.rpartition(":")[2] if ":" in name.rpartition("/")[2] else ""
-
-
-def full_name(name: str) -> str:
-    """Return the name as docker completes it: with a registry and a tag."""
-    first, slash, _ = name.partition("/")
-    if not slash:
-        name = f"docker.io/library/{name}"
-    elif "." not in first and ":" not in first and first != "localhost":
-        name = f"docker.io/{name}"
-    return name if tag_of(name) else f"{name}:latest"
-
-
 def _walk(
     search: _Search,
     entries: list[JsonObject],
@@ -185,7 +171,7 @@ def _walk(
         raise ArchiveError(f"{where}: indexes are nested more than {MAX_DEPTH} deep")
     for place, entry in enumerate(entries):
         blob = descriptor(entry, f"{where}: manifests[{place}]")
-        reason = _why_no_image(blob)
+        reason = why_no_image(blob)
         if reason:
             search.left_out.append(f"{blob.digest}: {reason}")
             continue
@@ -243,7 +229,8 @@ def _add(
     search.found[blob.digest] = Candidate(blob, data, document, platform, names)
 
 
-def _why_no_image(blob: Descriptor) -> str:
+def why_no_image(blob: Descriptor) -> str:
+    """What else than an image a descriptor tells of; empty where it may be one."""
     if blob.annotations.get("vnd.docker.reference.type") == _ATTESTATION:
         return "is an attestation"
     if kind := blob.raw.get("artifactType"):

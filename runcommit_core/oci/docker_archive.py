@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from runcommit_core.errors import ArchiveError
 from runcommit_core.oci.blobs import MissingBlobError
-from runcommit_core.oci.candidates import same_name, tag_of
+from runcommit_core.oci.candidates import same_name
 from runcommit_core.oci.compression import SNIFF_LENGTH, sniff
 from runcommit_core.oci.config import config_diff_ids, config_platform, with_platform
 from runcommit_core.oci.jsondoc import as_object, parse_json, text_at, texts_at
@@ -21,6 +21,7 @@ from runcommit_core.oci.members import read_document
 from runcommit_core.oci.model import BaseImage, BaseLayer, Compression
 from runcommit_core.oci.platforms import Platform, matching
 from runcommit_core.oci.regions import digest_of_bytes
+from runcommit_core.oci.remotenames import tag_of
 from runcommit_core.oci.stored_digest import stored_digest
 from runcommit_core.records import record
 from runcommit_core.tar.digests import DiffId, Digest

@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING, BinaryIO
 
 from runcommit_core.errors import ArchiveError
-from runcommit_core.oci.candidates import CONTAINERD_NAME, REF_NAME, full_name, tag_of
+from runcommit_core.oci.candidates import CONTAINERD_NAME, REF_NAME
 from runcommit_core.oci.descriptors import blob_path
 from runcommit_core.oci.jsondoc import canonical_json, parse_object, text_at
 from runcommit_core.oci.manifest import layer_descriptor, layout_index, name_annotation
@@ -18,6 +18,7 @@ from runcommit_core.oci.mediatypes import OCI_CONFIG, OCI_MANIFEST, layer_media_
 from runcommit_core.oci.model import BaseLayer, Compression
 from runcommit_core.oci.output import LAYOUT
 from runcommit_core.oci.regions import CHUNK, digest_of_bytes, open_layer, open_region, verified
+from runcommit_core.oci.remotenames import full_name, tag_of
 from runcommit_core.records import record
 from runcommit_core.tar.digests import Digest
 

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from runcommit_core.errors import ArchiveError, UsageError
+from runcommit_core.oci.remotenames import REMOTE, full_name
 from runcommit_core.records import record
 
 ENGINE = "engine:"
@@ -80,8 +81,8 @@ def parse_reference(text: str) -> Reference:
     if colon and prefix in _FOREIGN and not Path(text).exists():
         raise UsageError(
             f"{text}: the form {prefix}: is not supported",
-            tip="use oci:PATH, oci-archive:PATH, docker-archive:PATH, or engine:REF for an image"
-            " that the engine has or can pull",
+            tip="use docker://HOST/NAME for an image of a registry, oci:PATH, oci-archive:PATH,"
+            " docker-archive:PATH, or engine:REF for one that the engine has",
         )
     path, name = _split(text, text)
     return Reference(text, None, path, name)
@@ -99,7 +100,10 @@ def _split(rest: str, text: str) -> tuple[Path, str | None]:
         if place and _exists(rest[:place]):
             return Path(rest[:place]), rest[place + 1 :] or None
     path = rest[: places[0]] if places else rest
-    tip = f"is it an image that the engine has? Then write {ENGINE}{rest}"
+    tip = (
+        f"is it an image of a registry? Then write {REMOTE}{full_name(rest)};"
+        f" one that the engine has: {ENGINE}{rest}"
+    )
     raise ArchiveError(
         f"{path}: there is no such file or directory",
         tip=tip if rest == text and _IMAGE_NAME.fullmatch(rest) else "",

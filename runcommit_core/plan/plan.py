@@ -15,6 +15,8 @@ from runcommit_core.housekeeping.ledger import LedgerEntry
 from runcommit_core.interface.progress import JobStarted
 from runcommit_core.oci.base import is_engine_reference, open_base
 from runcommit_core.oci.mediatypes import DOCKER_MANIFEST
+from runcommit_core.oci.model import BaseImage
+from runcommit_core.oci.remotenames import is_remote
 from runcommit_core.plan.asked import request_of
 from runcommit_core.plan.choice import Choice
 from runcommit_core.plan.engine_base import open_engine_base
@@ -173,10 +175,11 @@ def _tell_shells_apart(request: Request) -> None:
 
 
 def _refuse_idle_edits(request: Request) -> None:
-    if request.edits.as_json() and not (request.outputs.images or request.outputs.load):
+    outputs = request.outputs
+    if request.edits.as_json() and not (outputs.images or outputs.load or outputs.push):
         raise UsageError(
             "the config of the image is to be edited, but no image is asked for",
-            tip="add --image PATH or --load NAME",
+            tip="add --image PATH, --load NAME or --push docker://HOST/NAME",
         )
 
 
@@ -221,6 +224,20 @@ def _open_base(
     if is_engine_reference(request.base):
         finder = finding_job(request, ground, job_id)
         return opening(steps, finder, request.base, watch)
-    return OpenBase(
-        image=open_base(request.base, platform=request.behaviour.platform), locate=located
-    )
+    platform = request.behaviour.platform
+    if is_remote(request.base):
+        from runcommit_core.remote.pulling import open_remote
+
+        image = watch.step(
+            "pull",
+            BaseImage,
+            open_remote,
+            reference=request.base,
+            folder=ground.folder / "base",
+            cleanup=ground.cleanup,
+            platform=platform,
+            progress=request.behaviour.progress,
+        )
+    else:
+        image = open_base(request.base, platform=platform)
+    return OpenBase(image=image, locate=located)

@@ -73,6 +73,7 @@ def _subjects(report: dict[str, Any]) -> list[dict[str, Any]]:
     images = [(image["path"], image) for image in report["images"]]
     if report["loaded"]:
         images.append((report["loaded"]["name"], report["loaded"]))
+    images += [(image["name"], image) for image in report["pushed"]]
     subjects = [
         {"name": name, "digest": _digest(image["manifest_digest"] or image["config_digest"])}
         for name, image in images

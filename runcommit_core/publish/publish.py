@@ -7,7 +7,13 @@ import time
 from typing import TYPE_CHECKING
 
 from runcommit_core.disk.swaps import swapping
-from runcommit_core.interface.values import Image, LoadedImage, OutputImage, Result
+from runcommit_core.interface.values import (
+    Image,
+    LoadedImage,
+    OutputImage,
+    PushedImage,
+    Result,
+)
 from runcommit_core.oci.output import manifest_of
 from runcommit_core.oci.regions import digest_of_bytes
 from runcommit_core.publish.outputs import put, store, take_stale_parts, write_images
@@ -16,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from runcommit_core.execute.execute import Made
+    from runcommit_core.oci.model import BaseImage
     from runcommit_core.plan.plan import Plan
     from runcommit_core.publish.outputs import Stored
 
@@ -33,6 +40,7 @@ def publish(planned: Plan, made: Made) -> Result:
     loaded = _load(planned, stored, config) if outputs.load else None
     if outputs.layer and planned.request.layer.split:
         take_stale_parts(len(stored), outputs.layer, planned.targets)
+    pushed = _push(planned, stored, config)
     result = Result(
         id=job.id,
         started=planned.started,
@@ -44,6 +52,7 @@ def publish(planned: Plan, made: Made) -> Result:
         layers=put(stored, outputs.layer, planned.targets),
         images=images,
         loaded=loaded,
+        pushed=pushed,
         transport=made.transport,
         epoch=job.layer.epoch,
         seconds={**made.seconds, **planned.watch.seconds},
@@ -84,18 +93,50 @@ def _write(
     return planned.watch.step("write", tuple, write) if takes_time else write()
 
 
-def _load(planned: Plan, stored: Sequence[Stored], config: bytes) -> LoadedImage:
-    """Bring the whole image into the engine under the name that was asked for."""
-    job, annotations = planned.job, planned.request.edits.annotations
-    manifest = manifest_of(job.base, [one.blob for one in stored], config, annotations)
-    result = dataclasses.replace(
-        job.base,
+def _whole(planned: Plan, stored: Sequence[Stored], config: bytes) -> BaseImage:
+    """Base and new layers as one image, with its manifest."""
+    base, annotations = planned.job.base, planned.request.edits.annotations
+    manifest = manifest_of(base, [one.blob for one in stored], config, annotations)
+    return dataclasses.replace(
+        base,
         config=config,
         config_digest=digest_of_bytes(config),
-        layers=(*job.base.layers, *(one.as_base for one in stored)),
+        layers=(*base.layers, *(one.as_base for one in stored)),
         manifest=manifest,
         manifest_digest=digest_of_bytes(manifest),
     )
+
+
+def _push(planned: Plan, stored: Sequence[Stored], config: bytes) -> tuple[PushedImage, ...]:
+    """Send the whole image to every registry that was asked for."""
+    if not planned.request.outputs.push:
+        return ()
+    from runcommit_core.remote.pushing import push
+
+    job = planned.job
+    image = _whole(planned, stored, config)
+    image = dataclasses.replace(image, layers=tuple(map(job.locate, image.layers)))
+    for name in planned.request.outputs.push:
+        planned.watch.step(
+            "push",
+            type(None),
+            push,
+            image=image,
+            to=name,
+            source=planned.request.base,
+            progress=job.progress,
+        )
+    digests = {
+        "manifest_digest": digest_of_bytes(image.manifest or b""),
+        "config_digest": image.config_digest,
+    }
+    return tuple(PushedImage(name=each.text, **digests) for each in planned.request.outputs.push)
+
+
+def _load(planned: Plan, stored: Sequence[Stored], config: bytes) -> LoadedImage:
+    """Bring the whole image into the engine under the name that was asked for."""
+    job = planned.job
+    result = _whole(planned, stored, config)
     serving = job.transport.serving(result, name=f"localhost/runcommit/result:{job.id}")
     loaded = planned.watch.step(
         "deliver",
@@ -106,7 +147,7 @@ def _load(planned: Plan, stored: Sequence[Stored], config: bytes) -> LoadedImage
     )
     return LoadedImage(
         name=loaded.name,
-        manifest_digest=digest_of_bytes(manifest),
+        manifest_digest=digest_of_bytes(result.manifest or b""),
         config_digest=result.config_digest,
     )
 

@@ -17,7 +17,7 @@ from runcommit_core.version import FORM, version
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from runcommit_core.interface.values import Layer, LoadedImage, OutputImage, Result
+    from runcommit_core.interface.values import Layer, LoadedImage, OutputImage, PushedImage, Result
 
 METADATA_VERSION = 1
 
@@ -47,7 +47,8 @@ def metadata(result: Result) -> dict[str, Any]:
         "source_date_epoch": result.epoch,
         "layers": [_layer(layer) for layer in result.layers],
         "images": [_image(image) for image in result.images],
-        "loaded": _loaded(result.loaded) if result.loaded else None,
+        "loaded": _named(result.loaded) if result.loaded else None,
+        "pushed": [_named(image) for image in result.pushed],
         "backend": result.backend,
         "engine": {
             "name": engine.name,
@@ -83,7 +84,7 @@ def _image(image: OutputImage) -> dict[str, Any]:
     }
 
 
-def _loaded(image: LoadedImage) -> dict[str, Any]:
+def _named(image: LoadedImage | PushedImage) -> dict[str, Any]:
     return {
         "name": image.name,
         "manifest_digest": image.manifest_digest,

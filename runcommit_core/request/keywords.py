@@ -80,6 +80,7 @@ class OutputKeywords(TypedDict, total=False):
     image: PathLike | Sequence[PathLike] | None
     image_format: str
     load: str | None
+    push: str | Sequence[str] | None
     compression: str
     metadata: PathLike | None
     provenance: PathLike | None

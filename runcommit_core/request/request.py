@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from runcommit_core.errors import UsageError
 from runcommit_core.interface.console import to_stderr
 from runcommit_core.interface.mode import transport_mode
 from runcommit_core.interface.progress import Progress, ignore, one_at_a_time
@@ -16,6 +17,7 @@ from runcommit_core.oci.compress import parse_compression
 from runcommit_core.oci.config import image_config
 from runcommit_core.oci.imageplace import checked_name, image_format, parse_image_place
 from runcommit_core.oci.references import checked_base
+from runcommit_core.oci.remotenames import REMOTE, full_name, is_remote, parse_remote_name
 from runcommit_core.plugins.chosen import chosen_plugins
 from runcommit_core.records import record
 from runcommit_core.request.caching import caching_of
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     from runcommit_core.oci.edits import ConfigEdits
     from runcommit_core.oci.imageplace import ImagePlace
     from runcommit_core.oci.references import Kind
+    from runcommit_core.oci.remotenames import RemoteName
     from runcommit_core.plugins.loading import Plugin
     from runcommit_core.request.caching import Caching
     from runcommit_core.request.commands import Commands
@@ -74,6 +77,7 @@ class Outputs:
     images: tuple[ImagePlace, ...]
     image_words: tuple[str, ...]
     load: str | None
+    push: tuple[RemoteName, ...]
     compression: LayerCompression
     metadata: Path | None
     provenance: Path | None
@@ -206,6 +210,7 @@ def _outputs(**asked: Unpack[OutputKeywords]) -> Outputs:
         images=_image_places(images, image_format(asked.get("image_format", "oci"))),
         image_words=tuple(os.fspath(each) for each in images),
         load=checked_name(load) if load is not None else None,
+        push=tuple(map(_pushed, _listed(asked.get("push") or ()))),
         compression=compression,
         metadata=_path(asked.get("metadata")),
         provenance=_path(asked.get("provenance")),
@@ -246,6 +251,16 @@ def _behaviour(run: RunRequest, **asked: Unpack[BehaviourKeywords]) -> Behaviour
         console=asked.get("console", to_stderr),
         progress=one_at_a_time(asked.get("progress", ignore)),
     )
+
+
+def _pushed(text: str) -> RemoteName:
+    name = parse_remote_name(text)
+    if name.digest or not is_remote(text):
+        raise UsageError(
+            f"--push {text}: {'is a digest' if name.digest else 'names no registry'}",
+            tip=f"write --push {REMOTE}{full_name(text.partition('@')[0].removeprefix(REMOTE))}",
+        )
+    return name
 
 
 def _path(given: PathLike | None) -> Path | None:

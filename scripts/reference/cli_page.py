@@ -27,6 +27,7 @@ What the options of a run mean in detail: [run](run-options.md), [outputs](outpu
 
 VARIABLES = {
     "RUNCOMMIT_BACKEND": "the backend, where `-b` does not name one",
+    "RUNCOMMIT_BLOBS_SIZE": "how large the blobs of [registries](registries.md) in it may be",
     "RUNCOMMIT_CACHE": "as `--cache`: `always`, `hermetic` or `off`",
     "RUNCOMMIT_CACHE_DIR": "the folder of [the cache](cache.md), of the indexes of bases, of cache "
     "mounts and of what `prune` knows; else `$XDG_CACHE_HOME/runcommit`",

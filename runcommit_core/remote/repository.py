@@ -19,21 +19,26 @@ import urllib.parse
 import urllib.request
 from typing import IO, TYPE_CHECKING, Final, cast
 
-from runcommit_core.cache.credentials import find_credentials
-from runcommit_core.cache.paced import TIMEOUT, PacedBody, PlainHandler, SecureHandler
 from runcommit_core.errors import ArchiveError
 from runcommit_core.oci.jsondoc import parse_object
 from runcommit_core.oci.mediatypes import OCI_MANIFEST
+from runcommit_core.remote.certificates import trusted
+from runcommit_core.remote.credentials import find_credentials
+from runcommit_core.remote.paced import TIMEOUT, PacedBody, PlainHandler, SecureHandler
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    import ssl
+    from collections.abc import Iterator, Mapping, Sequence
     from email.message import Message
+
+_SERVED_BY: Final = {"docker.io": "index.docker.io"}
+"""Where the registry of a name is that is no server's."""
 
 _LOCAL = re.compile(r"(localhost|127(\.[0-9]{1,3}){3}|\[::1\])(:[0-9]{1,5})?", re.ASCII)
 _CHALLENGE = re.compile(r'(\w+)="([^"]*)"')
 _TOKEN = re.compile(r"[!-~]+")
 _LARGEST_DOCUMENT = 4 << 20
-_NOT_FOUND, _UNAUTHORIZED = 404, 401
+_CREATED, _PARTIAL, _NOT_FOUND, _UNAUTHORIZED = 201, 206, 404, 401
 _PULL, _PUSH = ("pull",), ("pull", "push")
 _RIGHTS: Final = {"GET": _PULL, "HEAD": _PULL, "POST": _PUSH, "PUT": _PUSH}
 """What a request may need, and so the most that a token is asked for."""
@@ -43,13 +48,28 @@ class Repository:
     """One repository of the registry ``host``, spoken to by http on this machine, else https."""
 
     def __init__(self, host: str, path: str) -> None:
-        self._host = host
+        self.host = host
+        self._host = _SERVED_BY.get(host, host)
         self._path = path
         scheme = "http" if _LOCAL.fullmatch(host) else "https"
-        self._url = f"{scheme}://{host}/v2/{path}"
+        self._url = f"{scheme}://{self._host}/v2/{path}"
         self._is_local = scheme == "http"
         self._authorization = ""
-        self._open = _opener().open
+        self._open = _opener(None if self._is_local else trusted(self._host)).open
+
+    def __str__(self) -> str:
+        return f"{self.host}/{self._path}"
+
+    def document(self, reference: str, types: Sequence[str]) -> tuple[bytes, str] | None:
+        """What a tag or digest names, and its media type, one of ``types``; None if none."""
+        try:
+            answer = self._call("GET", f"manifests/{reference}", {"Accept": ", ".join(types)})
+            with answer, within(self._host):
+                return _document(answer), answer.headers.get_content_type()
+        except urllib.error.HTTPError as error:
+            if error.code == _NOT_FOUND:
+                return None
+            raise
 
     def manifest(self, tag: str) -> bytes | None:
         """The manifest of a tag; None if there is no such tag."""
@@ -76,6 +96,19 @@ class Repository:
         """A blob as a stream, to be closed and read :func:`within`; its hash is not checked."""
         return self._call("GET", f"blobs/{digest}")
 
+    def blob_from(self, digest: str, start: int) -> tuple[http.client.HTTPResponse, int]:
+        """As :meth:`blob`, without the first ``start`` bytes where the registry can do that.
+
+        The number is that of the bytes that are left out.
+        """
+        headers = {"Range": f"bytes={start}-"} if start else {}
+        answer = self._call("GET", f"blobs/{digest}", headers)
+        given = answer.headers.get("Content-Range", "")
+        partial = answer.status == _PARTIAL and given.startswith(f"bytes {start}-")
+        if answer.status == _PARTIAL and not partial:
+            raise OSError(f"{self.host} gives another part of {digest} than was asked for")
+        return answer, start if partial else 0
+
     def push_blob(self, digest: str, data: IO[bytes] | bytes, size: int) -> None:
         """Upload a blob in one piece."""
         with self._call("POST", "blobs/uploads/", {"Content-Length": "0"}, b"") as answer:
@@ -87,6 +120,12 @@ class Repository:
         whole = io.BytesIO(data) if isinstance(data, bytes) else data
         with self._call("PUT", place, headers, whole):
             pass
+
+    def mount(self, digest: str, path: str) -> bool:
+        """Take a blob over from another repository of the registry; whether it did."""
+        asked = urllib.parse.urlencode({"mount": digest, "from": path})
+        with self._call("POST", f"blobs/uploads/?{asked}", {"Content-Length": "0"}, b"") as answer:
+            return answer.status == _CREATED
 
     def push_manifest(self, tag: str, manifest: bytes, media_type: str) -> None:
         """Put a manifest under a tag."""
@@ -190,13 +229,13 @@ class _Proxies(urllib.request.ProxyHandler):
         return super().proxy_open(req, proxy, type)
 
 
-def _opener() -> urllib.request.OpenerDirector:
+def _opener(context: ssl.SSLContext | None) -> urllib.request.OpenerDirector:
     """What opens http and https alone: no file, no ftp, whatever an answer leads to."""
     opener = urllib.request.OpenerDirector()
     for handler in (
         _Proxies(),
         PlainHandler(),
-        SecureHandler(),
+        SecureHandler(context=context),
         urllib.request.HTTPDefaultErrorHandler(),
         _Redirects(),
         urllib.request.HTTPErrorProcessor(),

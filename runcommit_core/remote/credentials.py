@@ -37,6 +37,11 @@ def find_credentials(host: str, repository: str) -> tuple[str, str] | None:
     return None
 
 
+def login_tip(host: str) -> str:
+    """How a user comes to have credentials."""
+    return f"docker login {host}, or podman login {host}"
+
+
 def auth_files() -> Iterator[Path]:
     """The files in the order in which they count; a chosen one is the only one."""
     if chosen := os.environ.get("REGISTRY_AUTH_FILE"):

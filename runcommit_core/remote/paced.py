@@ -14,6 +14,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     import socket
+    import ssl
 
     from _typeshed import WriteableBuffer
 
@@ -129,7 +130,11 @@ class PlainHandler(urllib.request.HTTPHandler):
 
 
 class SecureHandler(urllib.request.HTTPSHandler):
-    """Opens https URLs, with certificates checked."""
+    """Opens https URLs, with certificates checked as ``context`` has it."""
+
+    def __init__(self, context: ssl.SSLContext | None) -> None:
+        super().__init__()
+        self._trusting = context
 
     def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
-        return self.do_open(_SecureConnection, req)
+        return self.do_open(_SecureConnection, req, context=self._trusting)
