@@ -105,7 +105,7 @@ JOB: Final[Mapping[str, Rule | None]] = {
     **dict.fromkeys(
         ("id", "transport", "check_base", "tree", "locate", "folder", "output", "console")
     ),
-    **dict.fromkeys(("cleanup", "containers", "progress", "keep_base", "backend", "place")),
+    **dict.fromkeys(("cleanup", "containers", "progress", "keep_base", "backend", "place", "made")),
 }
 
 
