@@ -504,9 +504,6 @@ def test_xattrs(canonical):
     assert names(canonical([Member(b"f", pax=pax)], [Member(b"f", pax=pax)])[0]) == []
 
 
-# --- exclusion
-
-
 def test_an_attribute_that_is_all_that_is_new_is_told(canonical):
     noted, other = ({b"SCHILY.xattr.user.a": value} for value in (b"noted", b"other"))
     base = [Member(b"f"), Member(b"g", pax=noted)]
@@ -516,6 +513,9 @@ def test_an_attribute_that_is_all_that_is_new_is_told(canonical):
     _, report = canonical(base, [Member(b"g", pax=other)])
     assert report.warnings[0].endswith("the first is g")
     assert canonical(base, [Member(b"g", pax=noted)])[1].warnings == ()
+
+
+# --- exclusion
 
 
 def test_excluded_paths_count_as_unchanged(changed):

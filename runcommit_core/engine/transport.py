@@ -103,6 +103,11 @@ class Transport:
         return Mode.ARCHIVE if self._archives_only else self._route.mode
 
     @property
+    def base(self) -> BaseImage:
+        """The image whose private copy the engine is given: the job's base, or one like it."""
+        return self._base
+
+    @property
     def name(self) -> str:
         return self._image.name
 
@@ -261,11 +266,15 @@ class Transport:
         base: BaseImage,
         *,
         feeder: Callable[[BaseLayer], Feeder | None],
+        locate: Callable[[BaseLayer], BaseLayer] | None = None,
         **route: Any,
     ) -> Transport:
-        """The ways of another job on another base; ``route`` are fields of Route."""
+        """The ways of another job on another base; ``route`` are fields of Route.
+
+        ``locate`` brings the bytes of its layers within reach, if not where this one's are.
+        """
         changed = dataclasses.replace(self._route, mode=self.mode, **route)
-        return Transport(base, changed, locate=self._locate, feeder=feeder)
+        return Transport(base, changed, locate=locate or self._locate, feeder=feeder)
 
     def _archive(self) -> Iterator[bytes]:
         from runcommit_core.oci.dockertar import archive_stream

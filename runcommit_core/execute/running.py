@@ -11,6 +11,7 @@ from runcommit_core.engine.background import Background
 from runcommit_core.engine.turns import in_use
 from runcommit_core.errors import CommandError, CommandTimeoutError, EngineError
 from runcommit_core.execute.failed import help_on_failure
+from runcommit_core.execute.merged import with_fewer_layers
 from runcommit_core.execute.workdir import with_workdir
 from runcommit_core.interface.job import Job
 from runcommit_core.interface.progress import CommandsStarted
@@ -56,6 +57,7 @@ def run_steps(planned: Plan, job: Job, commands: Commands) -> Ran:
     if planned.request.outputs.has_reports:
         planned.choice.ask()
     refuse_run(steps, name, job)
+    job = with_fewer_layers(job)
     planned.entry.on_base(job.transport.name)
     with in_use(job.transport.name), job.containers, help_on_failure(planned, job):
         return _from_load_to_extract(planned, steps, job, commands)

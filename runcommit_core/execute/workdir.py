@@ -65,9 +65,7 @@ def _with_directories(job: Job, paths: list[bytes]) -> Job:
     diff_id, size = _write(file, paths, job.layer.epoch)
     layer = plain_layer(diff_id, FileRegion(file, 0, size))
     transport = job.transport.for_base(
-        on_other_layers(job.base, [*job.base.layers, layer]),
-        feeder=lambda _: None,
-        cleanup=job.cleanup,
+        on_other_layers(job.base, [*job.transport.base.layers, layer]), feeder=lambda _: None
     )
     made = RawLayer(diff_id, lambda: file.open("rb"), is_ours=True)
     return dataclasses.replace(job, transport=transport, made=(made,))

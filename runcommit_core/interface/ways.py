@@ -35,6 +35,11 @@ class Ways(Protocol):
         ...
 
     @property
+    def base(self) -> BaseImage:
+        """The image whose private copy the engine is given: the job's base, or one like it."""
+        ...
+
+    @property
     def name(self) -> str: ...
 
     @property
@@ -79,7 +84,12 @@ class Ways(Protocol):
         ...
 
     def for_base(
-        self, base: BaseImage, *, feeder: Callable[[BaseLayer], Feeder | None], **route: Any
+        self,
+        base: BaseImage,
+        *,
+        feeder: Callable[[BaseLayer], Feeder | None],
+        locate: Callable[[BaseLayer], BaseLayer] | None = None,
+        **route: Any,
     ) -> Ways:
         """The ways of another job on another base; ``route`` is what differs."""
         ...
