@@ -176,9 +176,10 @@ def failed(job: Job, completed: Completed, outcome: Outcome) -> RuncommitError:
     Where a connection was cut the command goes on, or ended otherwise than its client.
     """
     code = completed.returncode
-    # the engine's own helpers can be missing as well
-    not_found = code == COMMAND_NOT_FOUND and job.argv[0] in completed.output
-    if outcome.code == code or (outcome.begun is False and not_found):
+    # the engine's own helpers can be missing as well; crun does not name what it may not execute
+    named = job.argv[0] in completed.output or "open executable" in completed.output
+    unstarted = code in (COMMAND_NOT_FOUND, COMMAND_NOT_EXECUTABLE) and named
+    if outcome.code == code or (outcome.begun is False and unstarted):
         return command_error(job, completed, out_of_memory=outcome.out_of_memory)
     return process.failure(completed.argv, code, completed.output)
 
