@@ -5,12 +5,12 @@ from __future__ import annotations
 import functools
 import json
 import os
-import re
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runcommit_buildah import checks
+from runcommit_buildah.ending import exit_code
 from runcommit_core import (
     PUBLIC_VARIABLES,
     Access,
@@ -40,12 +40,6 @@ runcommit_variables = ("BUILDAH_ISOLATION",)
 _ROOT, _ARCHIVE = "RUNCOMMIT_ROOT", "docker-archive:/dev/stdout"
 _NAME = "{{.Name}}:{{.Tag}}"
 _CPU_PERIOD = 100_000
-_KILLED, _COMMAND_NOT_FOUND = 128 + 9, 127
-_ENDED = re.compile(r"exit status (\d+)\s*\Z")
-_NOT_FOUND = re.compile(r"executable file not found|no such file or directory")
-_NOT_STARTED = re.compile(
-    r"creating container for \[|process failed to start with error|unable to start container"
-)
 
 
 @hookimpl
@@ -306,14 +300,8 @@ def _scratch(job: Job) -> dict[str, str]:
 
 
 def _failure(job: Job, completed: process.Completed) -> RuncommitError:
-    """Tell the command's failure from the engine's: buildah's last words are all there is."""
-    said, code = completed.output, completed.returncode
-    ended = _ENDED.search(said)
-    unstarted = _NOT_STARTED.search(said)
-    if ended is None or int(ended[1]) != code or (unstarted and not _NOT_FOUND.search(said)):
-        return process.failure(completed.argv, code, said)
-    if unstarted:
-        code = _COMMAND_NOT_FOUND
-    if "container exited on killed" in said:
-        code = _KILLED
+    """Tell the command's failure from the engine's."""
+    code = exit_code(completed.returncode, completed.output)
+    if code is None:
+        return process.failure(completed.argv, completed.returncode, completed.output)
     return containers.command_error(job, completed, code=code)
