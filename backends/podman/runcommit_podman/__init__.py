@@ -14,7 +14,6 @@ from runcommit_core import (
     EngineInfo,
     Image,
     Job,
-    added_capabilities,
     containers,
     hookimpl,
     images,
@@ -24,6 +23,7 @@ from runcommit_core import (
     without_a_trace,
 )
 from runcommit_podman import checks
+from runcommit_podman.powers import powers
 from runcommit_podman.store import UNFINISHED, at_once, read_store
 from runcommit_podman_service.address import PROGRAM, place_of
 
@@ -185,7 +185,7 @@ def _run_words(job: Job, image: Image) -> tuple[str, ...]:
     What a user's containers.conf says of other containers does not hold for it.
     """
     own = ["--http-proxy=false", "--passwd=false", "--umask=0022"]
-    own += [f"--cap-add={name}" for name in added_capabilities(job.run.flags)]
+    own += [f"--cap-add={name}" for name in powers(job.run)]
     options = containers.run_words(job, *own, tmpfs=",notmpcopyup")
     return (*job.engine.command(PROGRAM), "run", *options, image.name, *job.argv)
 
