@@ -21,6 +21,7 @@ from runcommit_core import (
     end_orphans,
     hookimpl,
     made_by,
+    process,
 )
 from runcommit_core.testing import scratch
 
@@ -49,6 +50,11 @@ def remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def copy(source: str, target: Path) -> None:
+    """Copy a root with all that its files have."""
+    process.output("cp", "--archive", source, str(target))
 
 
 class FolderBackend:
@@ -82,7 +88,7 @@ class FolderBackend:
     def run(self, job: Job, image: Image) -> Container:
         container = place("containers", job.name)
         job.containers.callback(remove, container)
-        shutil.copytree(image.name, container, symlinks=True)
+        copy(image.name, container)
         scratch.run(job, Image(str(container)))
         return Container(job.name)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runcommit_core.testing import scratch
+from runcommit_core.testing.unpacking import apply_layer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,7 +43,7 @@ def test_no_name_leads_out_of_the_root(tmp_path: Path, name: str):
     outside, root = tmp_path / "outside", tmp_path / "root"
     outside.mkdir()
     root.mkdir()
-    scratch._apply(root, tar_of((name,), outside))
+    apply_layer(root, tar_of((name,), outside))
     assert list(outside.iterdir()) == []
     assert [path.name for path in tmp_path.iterdir() if path not in (outside, root)] == []
     assert list(root.rglob("new"))
@@ -60,5 +60,5 @@ def test_a_hardlink_is_to_a_file_of_the_root(tmp_path: Path):
         tar.addfile(member)
     made.seek(0)
     with pytest.raises((OSError, KeyError)):
-        scratch._apply(root, made)
+        apply_layer(root, made)
     assert secret.stat().st_nlink == 1
