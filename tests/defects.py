@@ -31,51 +31,17 @@ from runcommit_core import (
 from runcommit_core.layer.canonical import LayerReport
 from runcommit_core.tar.digests import DiffId
 from runcommit_core.testing import bases, scratch
-from tests.folder_engine import FolderBackend, place, remove
+from tests import defects_of_files, defects_of_runs  # noqa: F401  they are defects as well
+from tests.defect_kinds import Defect, Ignoring, OfTheRun, Tampering
+from tests.folder_engine import FolderBackend, copy, place, remove
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Mapping
+    from collections.abc import Generator, Iterator
     from pathlib import Path
 
     from runcommit_core import EngineInfo, Job, Leftover
 
 VARIABLE = "RUNCOMMIT_TEST_DEFECT"
-
-
-class Defect(FolderBackend):
-    """A backend of which the contract's ``test`` must say what ``hook`` has to ``change``.
-
-    ``test`` is the beginning of a name, ``change`` a part of what is said; ``arguments`` choose
-    among the cases of a test that has several.
-    """
-
-    test: ClassVar[str]
-    hook: ClassVar[str]
-    change: ClassVar[str]
-    arguments: ClassVar[Mapping[str, Any]] = {}
-
-
-class OfTheRun(Defect):
-    """What is wrong is in how a run begins."""
-
-    hook = "run"
-
-    def altered(self, job: Job) -> Job:
-        """What it takes the job for."""
-        return job
-
-    @hookimpl
-    def run(self, job: Job, image: Image) -> Container:
-        return super().run(self.altered(job), image)
-
-
-class Ignoring(OfTheRun):
-    """What is wrong is that some of ``job.run`` does not hold."""
-
-    instead: ClassVar[Mapping[str, Any]]
-
-    def altered(self, job: Job) -> Job:
-        return replace(job, run=replace(job.run, **self.instead))
 
 
 # --- the run's options
@@ -128,7 +94,7 @@ class IgnoresModeOfTmpfs(OfTheRun):
     test, change = "mounts_leave_no_trace", "with size and mode"
 
     def altered(self, job: Job) -> Job:
-        mounts = (m if m.source else replace(m, mode=0o755) for m in job.run.mounts)
+        mounts = (m if m.source else replace(m, mode=None) for m in job.run.mounts)
         return replace(job, run=replace(job.run, mounts=tuple(mounts)))
 
 
@@ -139,7 +105,7 @@ class CopiesSecrets(Defect):
     def run(self, job: Job, image: Image) -> Container:
         copied = place("containers", f"{job.name}-copied")
         job.containers.callback(remove, copied)
-        shutil.copytree(image.name, copied, symlinks=True)
+        copy(image.name, copied)
         for mount in job.run.mounts:
             target = copied / mount.target.lstrip("/")
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -285,20 +251,6 @@ class HasAnEngineOfItsOwn(OfTheRun):
 
 
 # --- the layer
-
-
-class Tampering(Defect):
-    """What is wrong is what comes of the container's files."""
-
-    hook, change = "save", "all that differs from the base"
-
-    def tamper(self, root: Path) -> None:
-        raise NotImplementedError
-
-    @hookimpl
-    def commit(self, job: Job, container: Container) -> Image:
-        self.tamper(place("containers", container.name))
-        return super().commit(job, container)
 
 
 class DropsAFile(Tampering):
@@ -456,7 +408,7 @@ class Forgets(Defect):
     @hookimpl
     def run(self, job: Job, image: Image) -> Container:
         container = place("containers", job.name)
-        shutil.copytree(image.name, container, symlinks=True)
+        copy(image.name, container)
         scratch.run(job, Image(str(container)))
         self.afterwards(job, container)
         return Container(job.name)
@@ -523,7 +475,7 @@ class LeavesTheCommandRunning(Defect):
     def run(self, job: Job, image: Image) -> Container:
         container = place("containers", job.name)
         job.containers.callback(remove, container)
-        shutil.copytree(image.name, container, symlinks=True)
+        copy(image.name, container)
         words = ("/usr/sbin/chroot", str(container), *job.argv)
         child = subprocess.Popen(words, stdout=subprocess.PIPE, start_new_session=True)
         for line in child.stdout or ():
@@ -575,7 +527,7 @@ class HasOneNameForAll(Defect):
         container = place("containers", "the-only-one")
         container.mkdir()
         job.containers.callback(remove, container)
-        shutil.copytree(image.name, container, symlinks=True, dirs_exist_ok=True)
+        copy(f"{image.name}/.", container)
         scratch.run(job, Image(str(container)))
         return Container(container.name)
 
@@ -605,9 +557,10 @@ class LoadsWhereOthersLook(Defect):
 
 
 def _complete(defect: type[Defect]) -> Iterator[type[Defect]]:
-    if hasattr(defect, "test"):
+    kinds = defect.__subclasses__()
+    if not kinds:
         yield defect
-    for kind in defect.__subclasses__():
+    for kind in kinds:
         yield from _complete(kind)
 
 

@@ -62,9 +62,15 @@ class Backend(Protocol):
     def run(self, job: Job, image: Image) -> Container:
         """Run ``job.argv`` to its end in a new container, its output going to ``job.console``.
 
+        What a command finds is what docker gives it: ids, groups and HOME from the base's own
+        files, umask 022, no signal ignored, an empty standard input and no terminal, ``/proc``,
+        ``/dev`` with ``shm`` and ``pts``, the interface lo, the host name ``runcommit``.
+
         The removal of the container is on ``job.containers`` before there is one.  Raises
-        CommandError when the command fails, CommandTimeoutError when it takes longer than
-        ``job.run.timeout`` seconds, EngineError when the engine fails.
+        CommandError when the command fails (its code is 127 where there is no such program, 126
+        where it may not be executed, 128 + N after signal N), CommandTimeoutError when it takes
+        longer than ``job.run.timeout`` seconds, EngineError when the engine fails, which it did
+        wherever the command never began.
         """
         ...
 

@@ -92,9 +92,7 @@ def busybox_layer() -> bytes:
 
     Raises LookupError where no busybox is installed.
     """
-    program = shutil.which("busybox")
-    if program is None:
-        raise LookupError("these tests need a static busybox: install busybox-static")
+    program = _busybox()
     applets = set(process.output(program, "--list").split()) - {"busybox"}
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
@@ -116,6 +114,18 @@ def busybox_layer() -> bytes:
         tar.addfile(_member("data/tree", 0o755, tarfile.DIRTYPE))
         _add_file(tar, "data/tree/leaf", b"leaf")
     return buffer.getvalue()
+
+
+def busybox_program() -> bytes:
+    """The program itself; LookupError where it is not installed."""
+    return Path(_busybox()).read_bytes()
+
+
+def _busybox() -> str:
+    program = shutil.which("busybox")
+    if program is None:
+        raise LookupError("these tests need a static busybox: install busybox-static")
+    return program
 
 
 def file_layer(name: str, data: bytes) -> bytes:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
 
+from runcommit_core.testing.declared import declared
 from runcommit_core.testing.duties import Duty
+from runcommit_core.testing.ends import COMMAND_FAILED, ENGINE_FAILED, USAGE
 from runcommit_core.testing.expectations import (
     each,
+    expect,
     expect_content,
     expect_diff_id,
+    expect_end,
     expect_equal,
     expect_failed_command,
     expect_no_file,
@@ -33,6 +38,34 @@ _CODE = Duty(
     " process.failure(…) only when the engine failed; ask the engine whether the container had"
     " started, the exit code does not tell",
 )
+_SAID = Duty(
+    "run",
+    f"{_CODE.change}; nor do words tell that the command may have said itself",
+)
+_KILLED = Duty(
+    "run",
+    "where a signal N has ended the command raise its failure with code=128 + N, as shells do",
+)
+_ENGINES = Duty(
+    "run",
+    "raise process.failure(…), or UsageError, where the command was never begun: only what began"
+    " has an exit code of its own",
+)
+_LONG = 100_000
+"""Bytes that are less than what the kernel takes for one word, 128 KiB."""
+
+_WORDS_OF_ENGINES = (
+    "docker: Error response from daemon: failed to create shim task: OCI runtime create failed.",
+    "Error: OCI runtime error: unable to start container process: permission denied",
+    'exec: "/bin/sh": executable file not found in $PATH',
+    "error running container: from /usr/bin/runc creating container for [/bin/sh]: no such file",
+    "process failed to start with error: no such file or directory",
+    "container exited on killed",
+    ": exit status 3",
+    "Error: exit status 3",
+)
+"""What a command may say that runs an engine itself."""
+
 _CONSOLE = Duty(
     "run",
     "run the command with process.attached(…, console=job.console), so that all of its output is"
@@ -61,7 +94,8 @@ class CommandContract:
 
     def test_a_script_runs(self, bench: Bench, base: bases.Base) -> None:
         script, layer = bench.folder / "script", bench.folder / "layer.tar"
-        script.write_text("#!/bin/sh -e\necho one > /out\nfalse || echo two >> /out\n")
+        long = f"# {'x' * _LONG}"
+        script.write_text(f"#!/bin/sh -e\necho one > /out\n{long}\nfalse || echo two >> /out\n")
         expect_diff_id(bench.job(base.ref, "--script", script, "-o", layer), duty=_WORDS)
         expect_content(layer, "out", b"one\ntwo\n", _WORDS)
 
@@ -87,7 +121,38 @@ class CommandContract:
     def test_no_exit_code_is_taken_for_the_engines(
         self, bench: Bench, base: bases.Base, code: int
     ) -> None:
-        expect_failed_command(bench.job(base.ref, "-c", f"exit {code}"), code, _CODE)
+        words = "\n".join(_WORDS_OF_ENGINES)
+        ran = bench.job(base.ref, "-c", f"cat >&2 <<'end'\n{words}\nend\nexit {code}")
+        expect_failed_command(ran, code, _SAID)
+
+    def test_a_signal_that_ends_the_command(self, bench: Bench, base: bases.Base) -> None:
+        ran = expect_end(bench.job(base.ref, "-c", "kill -9 $$; exit 9"), COMMAND_FAILED, _KILLED)
+        # the first process of a pid namespace takes no signal of its own
+        told = re.search(r"exit code (\d+)", ran.stderr)
+        code = told[1] if told else ""
+        expect(
+            code in {"137", "9"},
+            "exit code 137 of a command that was killed",
+            _KILLED,
+            seen=f"it is {code}",
+        )
+
+    def test_a_program_that_may_not_be_executed(self, bench: Bench, base: bases.Base) -> None:
+        expect_failed_command(bench.job(base.ref, "--", "/etc/motd"), 126, _CODE)
+
+    def test_the_engines_failure_is_not_the_commands(self, bench: Bench, base: bases.Base) -> None:
+        impossible = {
+            "tmpfs": ("--mount", "type=tmpfs,dst=/etc/motd/below"),
+            "": ("-u", "nobody-has-it"),
+        }
+        for capability, words in impossible.items():
+            ran = bench.job(base.ref, *words, "-c", "echo it ran")
+            if capability in declared(bench):
+                continue
+            engines = ran.returncode in {USAGE, ENGINE_FAILED}
+            if not engines:
+                expect_end(ran, ENGINE_FAILED, _ENGINES)
+            expect_unsaid(ran, "it ran\n", duty=_ENGINES)
 
     def test_a_program_that_is_not_there(self, bench: Bench, base: bases.Base) -> None:
         ran = bench.job(base.ref, "--", "/no/such/program")

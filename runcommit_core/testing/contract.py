@@ -21,18 +21,22 @@ import pytest
 
 from runcommit_core.testing import bases
 from runcommit_core.testing.bench import Bench, local_bench
+from runcommit_core.testing.changes import ChangesContract
 from runcommit_core.testing.commands import CommandContract
 from runcommit_core.testing.duties import Duty
 from runcommit_core.testing.expectations import expect_nothing_left
 from runcommit_core.testing.failures import FailureContract
+from runcommit_core.testing.identity import IdentityContract
 from runcommit_core.testing.interruption import InterruptionContract
 from runcommit_core.testing.layers import LayerContract
+from runcommit_core.testing.machine import MachineContract
 from runcommit_core.testing.mounts import MountContract
 from runcommit_core.testing.outputs import OutputContract
 from runcommit_core.testing.parallel import ParallelContract
 from runcommit_core.testing.results import ResultContract
 from runcommit_core.testing.shaping import ShapingContract
 from runcommit_core.testing.surroundings import SurroundingsContract
+from runcommit_core.testing.unpacked import UnpackedContract
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,7 +58,11 @@ class BackendContract(
     ResultContract,
     MountContract,
     SurroundingsContract,
+    IdentityContract,
+    MachineContract,
     ShapingContract,
+    ChangesContract,
+    UnpackedContract,
     CommandContract,
     LayerContract,
 ):

@@ -82,12 +82,14 @@ class InterruptionContract:
 
     def test_a_timeout_ends_the_run(self, bench: Bench, base: bases.Base) -> None:
         layer = bench.folder / "layer.tar"
-        command = "trap '' TERM; echo started; sleep 5; echo slept"
+        mark = secrets.token_hex(8)
+        command = f"trap '' TERM; echo started; sleep 10; echo {mark}"
         ran = bench.job(base.ref, "--timeout", "2s", "-c", command, "-o", layer)
         expect_end(ran, TIMED_OUT, _TIMEOUT)
         expect_said(ran, "started\n", duty=_LIVE)
         expect_said(ran, "within 2 s", duty=_TIMEOUT)
         expect_no_file(layer, duty=_TIMEOUT)
+        expect_equal("what still runs of the command", processes_with(mark), [], _TIMEOUT)
 
     @pytest.mark.parametrize("number", _AT)
     def test_a_signal_cleans_up(

@@ -56,15 +56,18 @@ class MountContract:
             *("--input", f"{bench.folder}/file:/in/deep/file"),
             *("--input", f"{bench.folder}/folder:/in/folder"),
             *("--mount", f"type=bind,src={bench.folder}/file,dst=/etc/motd,ro"),
+            *("--mount", "type=tmpfs,dst=/data"),
             *("--mount", f"type=bind,src={bench.folder}/folder,dst=/data/tree"),
-            *("--mount", "type=tmpfs,dst=/mem/here,size=1m,mode=1777"),
+            *("--mount", "type=tmpfs,dst=/mem/here,size=1m,mode=1751"),
             *("--mount", "type=cache,id=it,dst=/var/cache/it,sharing=locked"),
         )
         commands = (
             (
                 "set -e; for it in /in/deep/file /in/folder/in/link /etc/motd; do"
                 ' test "$(cat $it)" = "an input"; done; test -d /data/tree/in;'
-                ' test "$(stat -c %a /mem/here)" = 1777'
+                ' test "$(ls -A /data)" = tree;'
+                ' test "$(stat -c %a /mem/here)" = 1751;'
+                " test $(df -k /mem/here | awk 'END { print $2 }') = 1024"
             ),
             (
                 "echo x > /in/deep/file && exit 1; touch /in/folder/x && exit 2;"

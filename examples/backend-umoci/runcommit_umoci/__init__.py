@@ -42,11 +42,14 @@ _KILLED = 128 + 9
 _NOT_FOUND = re.compile(r"executable file not found|no such file or directory")
 _NOT_ALLOWED = re.compile(r"permission denied")
 _MERGE = 'mount -t overlay overlay -o "$0" "$1"'
-_RUN = f"""{_MERGE} && shift || exit 1
+_RUN = f"""test $$ = 1 && {_MERGE} && shift || exit 1
 trap 'kill -KILL -1' TERM
 "$@" &
 wait $!"""
-"""Told to end, the shell ends all of its pid namespace at once: nobody wants the rest."""
+"""Told to end, the shell ends all of its pid namespace at once: nobody wants the rest.
+
+It is the first process there, or else nothing runs.
+"""
 _SHOW = f'{_MERGE} && echo "$1"'
 
 
