@@ -270,12 +270,22 @@ def test_the_interpreter_as_the_kernel_reads_it(tmp_path: Path, line: str, argv:
         ("#!/usr/bin/env sh\nprintf %s 'last line without end'", b"last line without end"),
         ("#!/usr/bin/perl -l\nprint 'one';", b"one\n"),
         ("printf %s 'carriage\rreturn\r\n'", b"carriage\rreturn\r\n"),
-        (b"printf %s '\xff\xfe'", b"\xff\xfe"),
         ("", b""),
     ],
 )
 def test_scripts_do_what_they_say(tmp_path: Path, text: str | bytes, output: bytes):
     assert execute(from_script(tmp_path, text)).stdout == output
+
+
+def test_bytes_that_are_no_text_are_refused(tmp_path: Path):
+    """Engines carry commands as JSON and would replace them, after which another command runs."""
+    odd = b"printf '\xff'".decode(errors="surrogateescape")
+    with pytest.raises(UsageError, match="a command holds bytes that are not UTF-8"):
+        resolve_commands([odd])
+    with pytest.raises(UsageError, match="a command holds bytes that are not UTF-8"):
+        resolve_commands(argv=["printf", odd])
+    with pytest.raises(UsageError, match="not UTF-8"):
+        from_script(tmp_path, b"#!/bin/sh\nprintf '\xff'\n")
 
 
 @pytest.mark.parametrize(

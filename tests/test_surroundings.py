@@ -112,6 +112,12 @@ def test_a_wrong_line_is_named(tmp_path, line):
         read_env_file(path)
 
 
+@pytest.mark.parametrize("asked", [{"env": {"A": "\udcff"}}, {"workdir": "/\udcff"}], ids=repr)
+def test_bytes_that_are_no_text_are_refused(asked):
+    with pytest.raises(UsageError, match="not UTF-8"):
+        run_request(**asked)
+
+
 def test_a_missing_env_file_is_named(tmp_path):
     with pytest.raises(UsageError, match="no/env"):
         read_env_file(tmp_path / "no/env")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from runcommit_core.errors import CommandError, CommandTimeoutError, UsageError
 from runcommit_core.records import record
 from runcommit_core.request.shell import in_one_shell, is_posix, one_by_one
+from runcommit_core.request.texts import check_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -148,7 +149,8 @@ def _program(interpreter: Sequence[str]) -> str:
 
 def _fitting(commands: Commands) -> Commands:
     for word in commands.argv:
-        size = len(word.encode(errors="surrogateescape"))
+        check_text("a command", word)
+        size = len(word.encode())
         if size > _ARGUMENT_LIMIT:
             raise UsageError(
                 f"a command of {size} bytes is longer than an argument can be ({_ARGUMENT_LIMIT})",

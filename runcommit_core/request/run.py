@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from runcommit_core.errors import UsageError
 from runcommit_core.interface.values import RunOptions
 from runcommit_core.records import record
+from runcommit_core.request.texts import check_text
 
 if TYPE_CHECKING:
     import os
@@ -38,6 +39,9 @@ def run_request(**asked: Unpack[Surroundings]) -> RunRequest:
         network=asked.get("network"),
         flags=tuple(asked.get("run_flags", ())),
     )
+    check_text("the working directory", options.workdir)
+    for name, value in options.env.items():
+        check_text(f"the variable {name!r}", name + value)
     limits = (asked.get("memory"), asked.get("cpus"), asked.get("timeout"))
     if any(limit is not None for limit in limits):
         options = _limited(options, *limits)
