@@ -158,6 +158,16 @@ class GivesEverybodyCapabilities(OfTheCaller):
     )
 
 
+class ForbidsSetuid(OfTheCaller):
+    change = "without no_new_privs"
+    instead = '/usr/bin/setpriv --no-new-privs "$@" &'
+
+
+class TakesRootsPowers(OfTheCaller):
+    change = "give root docker's capabilities"
+    instead = '/usr/bin/setpriv --bounding-set=-fowner "$@" &'
+
+
 class KeepsTheCallersUmask(OfTheCaller):
     change = "begin with the umask 022"
     line = "umask 022\n"
@@ -239,6 +249,22 @@ class ShowsTheMachinesProcesses(OfTheMachine):
     line, instead = 'mount -t proc proc "$root/proc"', 'mount --rbind /proc "$root/proc"'
 
 
+class HasNoSys(OfTheMachine):
+    change = "mount sysfs at /sys"
+    line = 'mount --rbind /sys "$root/sys"\n'
+
+
+class HasATmpOfItsOwn(OfTheMachine):
+    hook, change = "save", "all that differs from the base"
+    line, instead = _BEGIN, f'mount -t tmpfs -o mode=1777 tmpfs "$root/tmp"\n{_BEGIN}'
+
+
+class HasARunOfItsOwn(Preparing):
+    test, hook, change = "changes_of_all_kinds", "save", "what took a place"
+    line = _BEGIN
+    instead = f'mkdir -p "$root/run" && mount -t tmpfs tmpfs "$root/run"\n{_BEGIN}'
+
+
 class LeavesTheLoopbackDown(OfTheMachine):
     change = "bring the interface lo up"
     line = 'test "$network" != none || ip link set lo up\n'
@@ -288,6 +314,11 @@ class ShowsSecretsToAll(Mounting):
             copied.chmod(0o444)
             mounts.append(replace(mount, source=str(copied)))
         return replace(job, run=replace(job.run, mounts=tuple(mounts)))
+
+
+class SplitsNames(Preparing):
+    test, change = "mounts_leave_no_trace", "every one of job.run.mounts"
+    line, instead = 'mount --bind "$source" "$target"', "mount --bind $source $target"
 
 
 class FillsTmpfs(Preparing):
@@ -368,6 +399,11 @@ class RunsAsRootWhereThereIsNoUser(OfTheRun):
     def altered(self, job: Job) -> Job:
         known = job.run.user in ("", "root", "user")
         return job if known else replace(job, run=replace(job.run, user="root"))
+
+
+class WaitsForAllThatRuns(Preparing):
+    test, change = "what_a_command_leaves", "when the command itself ends"
+    line, instead = "wait $!\n", "wait $!\ncode=$?\nsleep 7\nexit $code\n"
 
 
 class CutsLongCommands(OfTheRun):

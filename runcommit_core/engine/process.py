@@ -166,12 +166,14 @@ def attached(
     env: Mapping[str, str] | None = None,
     timeout: float | None = None,
     end: Sequence[str] = (),
+    ends_all: bool = False,
 ) -> Completed:
     """Run a command whose output belongs to the user: all of it goes to ``console``, live.
 
     Both streams come interleaved as they were written; ``output`` of the result is the end of
     it (TAIL_BYTES).  After ``timeout`` seconds the command ``end`` makes an end of it, if there is
-    one, and CommandTimeoutError is raised.
+    one, and CommandTimeoutError is raised.  With ``ends_all`` what it leaves running in its process
+    group ends with it: where no container does that.
     """
     if rehearsal := _rehearsal.get():
         return rehearsal(argv, None)
@@ -191,9 +193,17 @@ def attached(
             raise CommandTimeoutError(
                 f"the command did not end within {timeout:g} s", output=_text(bytes(tail))
             )
+        if ends_all:
+            _end_the_rest(process)
         returncode = process.wait()
     log.debug("exit code %d: %s", returncode, argv[0])
     return Completed(tuple(argv), returncode, _text(bytes(tail)), "")
+
+
+def _end_the_rest(process: Running) -> None:
+    """Kill what a process has left in its group, while that is the group's name for certain."""
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    _signal_group(process, signal.SIGKILL)
 
 
 def _deadline(descriptor: int, timeout: float | None) -> Callable[[], bool]:

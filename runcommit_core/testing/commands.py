@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import secrets
 from typing import TYPE_CHECKING
 
 import pytest
 
+from runcommit_core.testing.bench import processes_with
 from runcommit_core.testing.declared import declared
 from runcommit_core.testing.duties import Duty
 from runcommit_core.testing.ends import COMMAND_FAILED, ENGINE_FAILED, USAGE
@@ -20,6 +22,7 @@ from runcommit_core.testing.expectations import (
     expect_failed_command,
     expect_no_file,
     expect_said,
+    expect_success,
     expect_unsaid,
 )
 
@@ -41,6 +44,11 @@ _CODE = Duty(
 _SAID = Duty(
     "run",
     f"{_CODE.change}; nor do words tell that the command may have said itself",
+)
+_LEFT = Duty(
+    "run",
+    "end all that the command has started when the command itself ends: a pid namespace does it, or"
+    " process.attached(…, ends_all=True)",
 )
 _KILLED = Duty(
     "run",
@@ -124,6 +132,13 @@ class CommandContract:
         words = "\n".join(_WORDS_OF_ENGINES)
         ran = bench.job(base.ref, "-c", f"cat >&2 <<'end'\n{words}\nend\nexit {code}")
         expect_failed_command(ran, code, _SAID)
+
+    def test_what_a_command_leaves_running_ends(self, bench: Bench, base: bases.Base) -> None:
+        mark = secrets.token_hex(8)
+        left = f"(trap '' HUP TERM; sleep 5; echo {mark} > /data/late) & echo begun"
+        ran = expect_success(bench.job(base.ref, "-c", left), _LEFT)
+        expect_equal("what still runs of the command", processes_with(mark), [], _LEFT)
+        expect_equal("the layer of what was written after its end", ran.stdout, "", _LEFT)
 
     def test_a_signal_that_ends_the_command(self, bench: Bench, base: bases.Base) -> None:
         ran = expect_end(bench.job(base.ref, "-c", "kill -9 $$; exit 9"), COMMAND_FAILED, _KILLED)

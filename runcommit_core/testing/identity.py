@@ -35,6 +35,10 @@ _VARIABLES = Duty(
 )
 _WORKDIR = Duty("run", "begin in job.run.workdir or, where it is empty, in the base's WorkingDir")
 _POWERS = Duty("run", "leave another user than root no effective capabilities, as docker does")
+_SETUID = Duty("run", "let setuid programs work: without no_new_privs")
+_OWNING = Duty(
+    "run", "give root docker's capabilities: packages that are unpacked want to own and to read all"
+)
 _UMASK = Duty("run", "begin with the umask 022, whatever your own process has")
 _SIGNALS = Duty(
     "run", "begin with no signal ignored or blocked (env --default-signal, or the engine's way)"
@@ -56,6 +60,9 @@ _OF_A_USER = (
     Question("the working directory", "pwd", "/home/app", _WORKDIR),
     Question(
         "the capabilities", "grep CapEff /proc/self/status", "CapEff:\t0000000000000000", _POWERS
+    ),
+    Question(
+        "what setuid programs lose", "grep NoNewPrivs /proc/self/status", "NoNewPrivs:\t0", _SETUID
     ),
     Question("the umask", "umask", "0022", _UMASK),
     Question(
@@ -79,6 +86,13 @@ _OF_ROOT = (
     Question("the ids", "id -u; id -g", "0\n0", _IDS),
     Question("the groups", "id -G", "0 4", _GROUPS),
     Question("HOME", 'echo "$HOME"', "/root", _HOME),
+    Question(
+        "what root may do to files",
+        "cd /tmp && : > it && chown 5:6 it && chmod 4751 it && stat -c '%a %u:%g' it && rm it",
+        "4751 5:6",
+        _OWNING,
+    ),
+    Question("what root may read", "cat /it/closed && echo all", "all", _OWNING),
 )
 
 _WITH_A_GROUP = (

@@ -19,6 +19,7 @@ _SHM = Duty(
 )
 _PTS = Duty("run", "mount devpts at /dev/pts and let /dev/ptmx lead there: ptys are made of it")
 _PROC = Duty("run", "mount proc at /proc, of the pid namespace that the command is in")
+_SYS = Duty("run", "mount sysfs at /sys, or show the machine's there")
 _LOOPBACK = Duty("run", "bring the interface lo up, also with --network none: tests talk to it")
 _HOSTNAME = Duty("run", "call the machine runcommit: layers must not depend on where they are made")
 
@@ -72,6 +73,7 @@ def _questions(mark: str) -> tuple[Question, ...]:
             " 127.0.0.1/8",
             _LOOPBACK,
         ),
+        Question("/sys", "test -d /sys/kernel && echo there", "there", _SYS),
         Question("the name of the machine", "hostname", "runcommit", _HOSTNAME),
     )
 

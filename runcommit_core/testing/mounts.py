@@ -47,7 +47,8 @@ class MountContract:
     """What a run finds besides the base."""
 
     def test_mounts_leave_no_trace(self, bench: Bench, base: bases.Base) -> None:
-        (bench.folder / "file").write_text("an input")
+        for name in ("file", "two words"):
+            (bench.folder / name).write_text("an input")
         (bench.folder / "folder/in").mkdir(parents=True)
         (bench.folder / "folder").chmod(0o777)
         (bench.folder / "folder/in/link").symlink_to(bench.folder / "file")
@@ -55,6 +56,7 @@ class MountContract:
         options = (
             *("--input", f"{bench.folder}/file:/in/deep/file"),
             *("--input", f"{bench.folder}/folder:/in/folder"),
+            *("--input", f"{bench.folder}/two words:/in/two words"),
             *("--mount", f"type=bind,src={bench.folder}/file,dst=/etc/motd,ro"),
             *("--mount", "type=tmpfs,dst=/data"),
             *("--mount", f"type=bind,src={bench.folder}/folder,dst=/data/tree"),
@@ -63,8 +65,8 @@ class MountContract:
         )
         commands = (
             (
-                "set -e; for it in /in/deep/file /in/folder/in/link /etc/motd; do"
-                ' test "$(cat $it)" = "an input"; done; test -d /data/tree/in;'
+                "set -e; for it in /in/deep/file /in/folder/in/link /etc/motd '/in/two words'; do"
+                ' test "$(cat "$it")" = "an input"; done; test -d /data/tree/in;'
                 ' test "$(ls -A /data)" = tree;'
                 ' test "$(stat -c %a /mem/here)" = 1751;'
                 " test $(df -k /mem/here | awk 'END { print $2 }') = 1024"

@@ -10,8 +10,9 @@ root=$1 started=$2 network=$3
 shift 3
 echo runcommit > /proc/sys/kernel/hostname
 test "$network" != none || ip link set lo up
-mkdir -p "$root/proc" "$root/dev"
+mkdir -p "$root/proc" "$root/dev" "$root/sys"
 mount -t proc proc "$root/proc"
+mount --rbind /sys "$root/sys"
 mount -t tmpfs -o mode=755 tmpfs "$root/dev"
 mkdir "$root/dev/pts" "$root/dev/shm"
 mount -t devpts -o newinstance,ptmxmode=0666,mode=620 devpts "$root/dev/pts"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from runcommit_core.testing.bench import content
-from runcommit_core.testing.duties import RUNS, Duty, unmet
-from runcommit_core.testing.expectations import expect_diff_id, expect_equal
+from runcommit_core.testing.bench import content, entries
+from runcommit_core.testing.duties import LAYER, RUNS, Duty, unmet
+from runcommit_core.testing.expectations import expect, expect_diff_id, expect_equal, expect_success
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -43,7 +43,8 @@ def expect_answers(
     layer = bench.folder / "answers.tar"
     asked = "; ".join(f"(\n{question.ask}\n); printf '\\1'" for question in questions)
     ran = bench.job("-o", layer, *options, base, "-c", f"exec > /{_ANSWERS}; {asked}", env=env)
-    expect_diff_id(ran, duty=RUNS)
+    expect_diff_id(expect_success(ran))
+    expect(_ANSWERS in entries(layer), f"{_ANSWERS} in the layer", LAYER, seen="it is not there")
     said = content(layer, _ANSWERS).decode(errors="surrogateescape").split(_END)
     expect_equal("the number of answers in the layer", len(said) - 1, len(questions), RUNS)
     for question, text in zip(questions, said, strict=False):

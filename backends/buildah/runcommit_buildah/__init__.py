@@ -68,7 +68,10 @@ def run(job: Job, image: Image) -> Container:
     images.on_base(job, _images(job), image, lambda base: process.output(*_from_words(job, base)))
     if job.run.env.keys() - PUBLIC_VARIABLES:
         _set_variables(job)
-    completed = process.attached(*_run_words(job), console=job.console, timeout=job.run.timeout)
+    # chroot isolation has no pid namespace whose end would be everybody's
+    completed = process.attached(
+        *_run_words(job), console=job.console, timeout=job.run.timeout, ends_all=True
+    )
     if completed.returncode:
         raise _failure(job, completed)
     return Container(job.name)
