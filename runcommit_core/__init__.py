@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from runcommit_core.engine.saveupper import save_upper
     from runcommit_core.engine.settling import settled, without_a_trace
     from runcommit_core.engine.transport import Transport
+    from runcommit_core.engine.unpacking import unpack_base
     from runcommit_core.errors import (
         ArchiveError,
         BackendContractError,
@@ -33,8 +34,9 @@ if TYPE_CHECKING:
     )
     from runcommit_core.explanation.explain import explain
     from runcommit_core.explanation.model import Explanation, PlannedCommand
+    from runcommit_core.files.identity import Identity, identity_of, run_environment
     from runcommit_core.files.reading import list_files, read_files
-    from runcommit_core.housekeeping import inventory
+    from runcommit_core.housekeeping import inventory, roots
     from runcommit_core.housekeeping.orphans import await_orphans, end_orphans, made_by
     from runcommit_core.interface.access import Access
     from runcommit_core.interface.engineflags import flag_values
@@ -101,6 +103,8 @@ _HOMES = {
         "UnknownBackendError",
         "UsageError",
     ),
+    "engine.unpacking": ("unpack_base",),
+    "files.identity": ("Identity", "identity_of", "run_environment"),
     "files.reading": ("list_files", "read_files"),
     "explanation.explain": ("explain",),
     "explanation.model": ("Explanation", "PlannedCommand"),
@@ -146,6 +150,7 @@ _MODULES = {
     "images": "engine.images",
     "inventory": "housekeeping.inventory",
     "process": "engine.process",
+    "roots": "housekeeping.roots",
     "services": "engine.services",
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
@@ -167,6 +172,7 @@ __all__ = [
     "Explanation",
     "Extracted",
     "Finding",
+    "Identity",
     "Image",
     "Job",
     "Lack",
@@ -197,6 +203,7 @@ __all__ = [
     "forget_copy",
     "found_copy",
     "hookimpl",
+    "identity_of",
     "images",
     "inventory",
     "list_files",
@@ -210,13 +217,16 @@ __all__ = [
     "read_files",
     "recalled_copy",
     "rootless_limits",
+    "roots",
     "run_commit",
+    "run_environment",
     "run_extract",
     "save_root",
     "save_upper",
     "services",
     "settled",
     "space_finding",
+    "unpack_base",
     "variable_stand_ins",
     "variable_words",
     "version_finding",

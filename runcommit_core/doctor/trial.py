@@ -13,6 +13,8 @@ from runcommit_core.engine.cures import cure_for
 from runcommit_core.errors import RuncommitError
 from runcommit_core.interface.findings import Finding
 from runcommit_core.plan.making import temporary_parent
+from runcommit_core.plugins.backends import find_backend, pipeline
+from runcommit_core.plugins.capabilities import lacking
 from runcommit_core.records import record
 
 if TYPE_CHECKING:
@@ -116,6 +118,9 @@ def _loopback(
 ) -> Finding:
     """Whether the engine reaches a registry on our loopback; a job that used it has shown it."""
     check = "loopback registry"
+    steps = pipeline(find_backend(backend), backend)
+    if lack := lacking(steps, backend, engine, wanted=("registry",)):
+        return Finding("info", check, f"is not needed: {lack[0].reason}")
     if before.transport == "archive":
         return Finding("info", check, "the engine does not reach it: images go as archives")
     if before.transport != "registry":

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from runcommit_core.engine.turns import in_turn
 from runcommit_core.engine.untold import Untold, untold_in
-from runcommit_core.errors import EngineError
+from runcommit_core.errors import EngineError, UsageError
 from runcommit_core.interface.mode import Mode
 from runcommit_core.interface.progress import Meter, Progress, ignore, metered, metered_stream
 from runcommit_core.records import record
@@ -138,6 +138,7 @@ class Transport:
         for an engine that has no client of registries, archives go.
         """
         self.offered = True
+        _check_client(pull, self.mode)
         if pull and self._image.portable and self._reachable():
             try:
                 self._serve(in_turn(self.name, pull))
@@ -203,6 +204,7 @@ class Transport:
         ``push`` pushes it there, if the engine has a client of registries; ``save`` opens a
         docker-archive of it as a stream.
         """
+        _check_client(push, self.mode)
         if push and self._reachable():
             try:
                 self._ask_us(push)
@@ -372,6 +374,14 @@ class Transport:
             _last_word(error),
         )
         self._archives_only = True
+
+
+def _check_client(transfer: object | None, mode: Mode) -> None:
+    """Refuse a registry that the engine has no client for."""
+    if transfer is None and mode is Mode.REGISTRY:
+        raise UsageError(
+            "this backend's engine has no client for registries", tip="leave --transport out"
+        )
 
 
 def _last_word(error: EngineError) -> str:

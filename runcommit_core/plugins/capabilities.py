@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from runcommit_core.errors import BackendContractError, UsageError
+from runcommit_core.interface.mode import Mode
 from runcommit_core.interface.values import Lack, RunOptions
 from runcommit_core.plugins.builtin import ENGINES
 
@@ -53,8 +54,12 @@ _OF_STEPS: Mapping[str, tuple[str, str, str]] = {
 OF_RUNS = ("network", "mount", "tmpfs", "memory", "cpus", "platform", "run-flag")
 """Capabilities that a run may need, in the order in which their lack is told."""
 
-CAPABILITIES = (*OF_RUNS, *_OF_STEPS)
-"""All names that a :class:`Lack` may have."""
+CAPABILITIES = (*OF_RUNS, "registry", *_OF_STEPS)
+"""All names that a :class:`Lack` may have.
+
+``registry`` is lacking where the engine has no client of registries: archives go, or the bytes of
+the layers themselves, and nobody wonders why.
+"""
 
 
 def lacking(
@@ -103,8 +108,9 @@ def refuse_missing(
 
 
 def refuse_run(steps: Pipeline, backend: str, job: Job) -> None:
-    """Raise UsageError where the engine cannot keep to the options of this job's run."""
-    refuse(steps, backend, job.engine, tuple(_needs(job.run)), job.run)
+    """Raise UsageError where the engine cannot keep to what this job asks of its run."""
+    registry = ("registry",) if job.transport.mode is Mode.REGISTRY else ()
+    refuse(steps, backend, job.engine, (*_needs(job.run), *registry), job.run)
 
 
 def _needs(run: RunOptions) -> Iterator[str]:

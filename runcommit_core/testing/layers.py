@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from runcommit_core.testing import bases
 from runcommit_core.testing.bench import image_config
+from runcommit_core.testing.declared import refused
 from runcommit_core.testing.duties import Duty
 from runcommit_core.testing.expectations import (
     each,
@@ -64,6 +65,12 @@ _WAYS = Duty(
     " committed: each with both ways, the archive's as complete as the registry's",
 )
 
+_REGISTRY = Duty(
+    "load",
+    "pull and push where job.transport asks for it; or declare Lack('registry', reason), and leave"
+    " pull and push out",
+)
+
 
 class LayerContract:
     """What every layer is."""
@@ -94,6 +101,11 @@ class LayerContract:
         expect(
             used in {"archive", "root"}, "no registry with --transport archive", _WAYS, seen=used
         )
+
+    def test_a_registry_on_demand(self, bench: Bench, base: bases.Base) -> None:
+        ran = bench.job(base.ref, *each(CHANGES), "--transport", "registry")
+        if not refused(bench, ran, "registry"):
+            expect_equal("the diff_id", expect_diff_id(ran), CHANGES_DIFF_ID, _REGISTRY)
 
     def test_nothing_changed_means_no_layer(self, bench: Bench, base: bases.Base) -> None:
         layer, image = bench.folder / "layer.tar", bench.folder / "image"

@@ -37,19 +37,27 @@ def page() -> str:
     hooks = list(_hooks())
     names = _closure({name for hook in hooks for name in _names(hook)})
     values = [_value(name) for name in runcommit_core.__all__ if name in names]
-    common = [_value("Client"), *map(_module, COMMON)]
+    common = [_value("Client"), *map(_module, COMMON), _value("Identity"), _functions()]
     attributes = f"## Attributes\n\n{words(inspect.getdoc(brought) or '')}\n"
     sections = [HEAD, *map(_section, hooks), attributes, RECIPES, *common, VALUES, *values]
     return "\n".join(sections)
 
 
-COMMON = ("containers", "images", "inventory")
+COMMON = ("containers", "images", "inventory", "roots", "services")
+
+OTHERS = (
+    *("added_capabilities", "check_emulation", "client_environment", "flag_values", "identity_of"),
+    *("mounts_elsewhere", "overlay_finding", "place_finding", "rootless_limits", "run_environment"),
+    *("save_root", "save_upper", "settled", "space_finding", "unpack_base", "variable_stand_ins"),
+    *("variable_words", "version_finding"),
+)
 
 RECIPES = """\
 ## What backends have in common
 
 A step of a backend is seldom more than one of these, called with the engine's own words:
-`from runcommit_core import containers, images, inventory`. None of them has to be used.
+`from runcommit_core import containers, images, inventory`. None of them has to be used. For an
+engine that takes no images `roots` keeps unpacked bases; `services` is for one that is a service.
 """
 
 VALUES = """\
@@ -140,6 +148,16 @@ def _module(name: str) -> str:
             else:
                 lines.append(f"* `{name}.{node.name}`: {told}")
                 lines += [f"  * `{ast.unparse(field)}`" for field in _fields(node)]
+    return "\n".join([*lines, ""])
+
+
+def _functions() -> str:
+    """The public functions that are for backends and in no public module."""
+    lines = ["### Others\n"]
+    for name in OTHERS:
+        [node] = ast.parse(inspect.getsource(getattr(runcommit_core, name))).body
+        told = re.sub(r"\s+", " ", words(ast.get_docstring(node) or "")).replace(":func:", "")
+        lines.append(f"* `{_signature(node)}`: {told}")
     return "\n".join([*lines, ""])
 
 

@@ -1,4 +1,4 @@
-"""A runcommit backend of three programs: skopeo fetches, umoci unpacks, runc runs.
+"""A runcommit backend without images: the core unpacks, runc runs.
 
 The base is unpacked once and stays; each job lays an empty directory over it (overlay), so the
 cost of a job does not depend on the size of the base, and what is in that directory afterwards is
@@ -9,14 +9,11 @@ from __future__ import annotations
 
 import functools
 import os
-import re
 import shutil
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runcommit_core import (
     Container,
-    EngineError,
     EngineInfo,
     EngineOptions,
     Image,
@@ -24,23 +21,24 @@ from runcommit_core import (
     Lack,
     SavedImage,
     check_emulation,
+    containers,
     hookimpl,
+    inventory,
     process,
+    roots,
     save_root,
 )
 from runcommit_umoci import store
 from runcommit_umoci.bundle import write_bundle
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Sequence
+    from pathlib import Path
 
-    from runcommit_core import Access, Leftover, RunOptions
+    from runcommit_core import Leftover, RunOptions
 
 PROGRAM = "runc"
-HELPERS = ("umoci", "skopeo", "unshare")
-_KILLED = 128 + 9
-_NOT_FOUND = re.compile(r"executable file not found|no such file or directory")
-_NOT_ALLOWED = re.compile(r"permission denied")
+runcommit_variables = (store.VARIABLE,)
 _MERGE = 'mount -t overlay overlay -o "$0" "$1"'
 _RUN = f"""test $$ = 1 && {_MERGE} && shift || exit 1
 trap 'kill -KILL -1' TERM
@@ -55,26 +53,17 @@ _SHOW = f'{_MERGE} && echo "$1"'
 
 @hookimpl
 def describe(engine: EngineOptions) -> EngineInfo:
-    """Ask runc for its version, and look for the other programs."""
-    try:
-        said = process.output(*engine.command(PROGRAM), "--version")
-    except EngineError as error:
-        return EngineInfo(name=PROGRAM, problem=str(error).splitlines()[0])
-    missing = [name for name in HELPERS if not shutil.which(name)]
-    problem = f"{' and '.join(missing)} not found on PATH" if missing else ""
-    return EngineInfo(
-        name=PROGRAM,
-        version=said.split()[2],
-        rootless=os.geteuid() != 0,
-        storage="overlay",
-        problem=problem,
-    )
+    """Ask runc for its version."""
+    return EngineInfo.asked(PROGRAM, functools.partial(_described, engine))
 
 
 @hookimpl
 def lacks(run: RunOptions, wanted: Collection[str]) -> list[Lack]:
-    """Tell what three programs without a network plugin and without systemd cannot do."""
-    found = [Lack("run-flag", "runc run takes no options that describe the container")]
+    """Tell what runc without a network plugin and without systemd cannot do."""
+    found = [
+        Lack("run-flag", "runc run takes no options that describe the container"),
+        Lack("registry", "runc takes folders, and has no client for registries"),
+    ]
     if run.network not in {None, "none", "host"}:
         found.append(
             Lack("network", "runc makes no networks",
@@ -92,28 +81,20 @@ def lacks(run: RunOptions, wanted: Collection[str]) -> list[Lack]:
 def load(job: Job) -> Image:
     """Unpack the private copy of the base into the store, unless it is there."""
     check_emulation(job.run.platform, job.folder)
-    base = store.base_folder(job.transport.name)
-    job.cleanup.enter_context(store.in_use(base))
-    if not job.keep_base:
-        job.cleanup.callback(store.remove, base)
-    if not base.exists():
-        job.transport.deliver(
-            pull=functools.partial(_pull, job, base), load=functools.partial(_load, job, base)
-        )
-    return Image(os.fspath(base))
+    return Image(os.fspath(roots.unpacked(job, store.bases(), enter=store.enter())))
 
 
 @hookimpl
 def run(job: Job, image: Image) -> Container:
     """Lay an empty directory over the base and let runc run the command in it."""
     place = store.job_folder(job.name)
-    job.containers.callback(store.remove, place)
+    job.containers.callback(_remove, place)
     for name in ("upper", "spare", "merged"):
         (place / name).mkdir(parents=True)
     (place / "lower").symlink_to(image.name)
     # a directory's own metadata is copied up with it, and the root's are upper's
     shutil.copystat(image.name, place / "upper")
-    write_bundle(job, place, Path(image.name))
+    write_bundle(job, place)
     runc = (*job.engine.command(PROGRAM), "--root", f"{place}/state")
     if os.geteuid() == 0:
         job.containers.callback(process.undo, *runc, "delete", "--force", job.name)
@@ -124,7 +105,7 @@ def run(job: Job, image: Image) -> Container:
         timeout=job.run.timeout,
     )
     if completed.returncode:
-        _raise_failure(job, completed, started=(place / "started").exists())
+        raise _failure(job, completed, started=(place / "started").exists())
     return Container(job.name)
 
 
@@ -151,62 +132,43 @@ def root(job: Job, container: Container) -> SavedImage:
 
 
 @hookimpl
-def leftovers(engine: EngineOptions, ids: Sequence[str]) -> list[Leftover]:  # noqa: ARG001
+def leftovers(ids: Sequence[str]) -> list[Leftover]:
     """Find folders of jobs by the job's id, which is in all their names."""
-    return store.of_jobs(ids)
+    clear = functools.partial(process.remove, *store.enter(), "rm", "-rf")
+    remove = inventory.orphans_first(ids, lambda name: clear(str(store.job_folder(name))))
+    found = inventory.of_jobs(
+        ids, containers=store.jobs(), images=(), remove=remove, remove_image=remove
+    )
+    return [*found, *roots.unfinished(store.bases(), ids, enter=store.enter())]
 
 
 @hookimpl
-def base_copies(engine: EngineOptions) -> list[Leftover]:  # noqa: ARG001
+def base_copies() -> list[Leftover]:
     """List the unpacked bases."""
-    return store.copies_of_bases()
+    return roots.copies(store.bases(), enter=store.enter())
+
+
+def _described(engine: EngineOptions) -> dict[str, object]:
+    said = process.output(*engine.command(PROGRAM), "--version")
+    return {"version": said.split()[2], "rootless": os.geteuid() != 0, "storage": "overlay"}
+
+
+def _remove(place: Path) -> None:
+    if place.exists():
+        process.undo(*store.enter(), "rm", "-rf", str(place))
 
 
 def _overlay(place: Path) -> tuple[str, str]:
     """Options and mount point; these features would make upper directories that we cannot read."""
     own = "" if os.geteuid() == 0 else ",userxattr"
     plain = "redirect_dir=off,index=off,metacopy=off" if not own else "index=off"
-    folders = f"lowerdir={place}/lower/rootfs,upperdir={place}/upper,workdir={place}/spare"
+    folders = f"lowerdir={place}/lower,upperdir={place}/upper,workdir={place}/spare"
     return f"{folders},{plain}{own}", f"{place}/merged"
 
 
-def _pull(job: Job, base: Path, access: Access) -> None:
-    registry = ("--src-tls-verify=false", "--src-authfile", str(access.authfile))
-    _fetch_and_unpack(job, base, *registry, f"docker://{access.reference('base')}")
-
-
-def _load(job: Job, base: Path, archive: Iterator[bytes]) -> None:
-    """Skopeo seeks in archives, so this one goes through a file."""
-    path = job.folder / "base.tar"
-    with path.open("wb") as file:
-        for chunk in archive:
-            file.write(chunk)
-    _fetch_and_unpack(job, base, f"docker-archive:{path}")
-
-
-def _fetch_and_unpack(job: Job, base: Path, *source: str) -> None:
-    layout, fresh = job.folder / "layout", base.with_name(f"{base.name}.{job.name}")
-    process.output("skopeo", "copy", "--quiet", *source, f"oci:{layout}:base")
-    job.cleanup.callback(store.remove, fresh)
-    fresh.mkdir(parents=True)
-    rootfs = str(fresh / "rootfs")
-    process.output(*store.enter(), "umoci", "raw", "unpack", "--image", f"{layout}:base", rootfs)
-    shutil.rmtree(layout)
-    store.note_name(fresh, job.transport.name)
-    store.publish(fresh, base)
-
-
-def _raise_failure(job: Job, completed: process.Completed, *, started: bool) -> None:
+def _failure(job: Job, completed: process.Completed, *, started: bool) -> Exception:
     """Tell the command's failure from the engine's: runc notes when a command has started."""
-    code = completed.returncode
-    if not started:
-        if job.argv[0] not in completed.output:
-            raise process.failure(completed.argv, code, completed.output)
-        if _NOT_FOUND.search(completed.output):
-            code = 127
-        elif _NOT_ALLOWED.search(completed.output):
-            code = 126
-        else:
-            raise process.failure(completed.argv, code, completed.output)
-    reason = " (probably out of memory)" if job.run.memory and code == _KILLED else ""
-    raise process.command_failure(completed, code=code, reason=reason)
+    code = 0 if started else containers.unstarted_code(job.argv, completed.output)
+    if started or code:
+        return containers.command_error(job, completed, code=code)
+    return process.failure(completed.argv, completed.returncode, completed.output)

@@ -7,13 +7,12 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runcommit_umoci.users import identity
+from runcommit_core import identity_of, run_environment
 
 if TYPE_CHECKING:
     from runcommit_core import Job, Mount
 
 _CPU_PERIOD = 100_000
-_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _CAPABILITIES = [
     f"CAP_{name}"
     for name in (
@@ -27,12 +26,11 @@ _NODEV = ["nosuid", "noexec", "nodev"]
 _DNS = ("/etc/resolv.conf", "/etc/hosts")
 
 
-def write_bundle(job: Job, place: Path, base: Path) -> None:
+def write_bundle(job: Job, place: Path) -> None:
     """Write ``config.json`` for a job into ``place``, its root being ``merged`` there."""
     config = json.loads(job.transport.config)["config"]
-    user = identity(base / "rootfs", job.run.user)
-    env = dict(item.partition("=")[::2] for item in config.get("Env") or ())
-    env = {"PATH": _PATH, "HOME": user.home, "HOSTNAME": "runcommit", **env, **job.run.env}
+    user = identity_of(job)
+    env = run_environment(job, home=user.home)
     network = job.run.network or "host"
     kinds = ["pid", "ipc", "uts", "mount", *(["network"] if network == "none" else [])]
     bundle = {
