@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from runcommit_core.api import Extracted, run_commit, run_extract
-    from runcommit_core.engine import images, process, services
+    from runcommit_core.engine import images, overlays, process, services
     from runcommit_core.engine.client import Client
     from runcommit_core.engine.copies import forget_copy, found_copy, recalled_copy
     from runcommit_core.engine.saveroot import save_root
@@ -140,6 +140,7 @@ _HOMES = {
     "surroundings.variables": (
         "PUBLIC_VARIABLES",
         "client_environment",
+        "scratch_environment",
         "variable_stand_ins",
         "variable_words",
     ),
@@ -149,6 +150,7 @@ _MODULES = {
     "containers": "surroundings.containers",
     "images": "engine.images",
     "inventory": "housekeeping.inventory",
+    "overlays": "engine.overlays",
     "process": "engine.process",
     "roots": "housekeeping.roots",
     "services": "engine.services",
@@ -210,6 +212,7 @@ __all__ = [
     "made_by",
     "mounts_elsewhere",
     "overlay_finding",
+    "overlays",
     "parse_size",
     "place_at",
     "place_finding",
@@ -223,6 +226,7 @@ __all__ = [
     "run_extract",
     "save_root",
     "save_upper",
+    "scratch_environment",
     "services",
     "settled",
     "space_finding",

@@ -51,10 +51,11 @@ ENDS = {
     "the command's own words in chroot": (
         1, STARTING.format("it") + CHROOT.format(1) + SUB.format(1) + CHROOT.format(1), 1
     ),
+    "the command's own words of an end": (3, "a container exited on tuesday\n" + OCI.format(3), 3),
     "the command's own killing": (7, "container exited on killed\nsaid\n" + OCI.format(7), 7),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(("code", "output", "told"), ENDS.values(), ids=ENDS)
 def test_the_last_lines_tell_how_the_command_ended(code: int, output: str, told: int | None):
-    assert exit_code(code, output) == told
+    assert exit_code(("it",), code, output) == told

@@ -201,6 +201,22 @@ def test_core_names_no_engine():
     assert {path: len(texts) for path, texts in found.items() if texts} == NAMED, found
 
 
+LINES = {
+    "backends/docker/runcommit_docker": 400,
+    "backends/podman/runcommit_podman": 500,
+    "backends/podman/runcommit_podman_api": 1000,
+    "backends/buildah/runcommit_buildah": 400,
+    "examples/backend-umoci/runcommit_umoci": 350,
+}
+"""How long a backend may be in all its modules: what many need is the core's."""
+
+
+@pytest.mark.parametrize("folder", LINES)
+def test_backends_are_short(folder: str):
+    lines = [line for path in Path(folder).glob("*.py") for line in path.read_text().splitlines()]
+    assert 0 < len(lines) <= LINES[folder]
+
+
 def test_no_module_of_a_backend_takes_the_name_of_a_step():
     """An import of it would put the module where its package has the step, in mid-process."""
     modules = {path.stem for package in PACKAGES[1:] for path in package.glob("*.py")}

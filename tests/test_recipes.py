@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from runcommit_core import (
+    Client,
     CommandError,
     CommandTimeoutError,
     EngineError,
     EngineInfo,
     RunOptions,
+    added_capabilities,
     containers,
     inventory,
+    overlays,
     process,
+    scratch_environment,
     services,
     settled,
     without_a_trace,
@@ -78,12 +83,106 @@ def test_what_is_told_of_memory(memory: int, code: int, told: bool | None, reaso
         ('exec: "/x/y": executable file not found in $PATH', 127),
         ('exec: "/x/y": permission denied', 126),
         ("exec /x/y: exec format error", 126),
+        ("fork/exec /x/y: permission denied", 126),
+        (r'level=error msg="runc create failed: exec: \"/x/y\": is a directory"', 126),
+        ("executable file `/x/y` not found in $PATH: No such file or directory", 127),
+        ("crun: open executable: Permission denied: OCI permission denied", 126),
         ("/x/y: something else", 0),
         ("permission denied", 0),
+        # another program, and a mount that fails as the command would
+        ('exec: "/x/y.helper": permission denied', 0),
+        ("creating container for [/x/y z]: error mounting tmpfs: not a directory", 0),
+        ("/x/y: error mounting /a: no such file or directory", 0),
     ],
 )
 def test_commands_that_cannot_be_started(said: str, code: int):
     assert containers.unstarted_code(("/x/y", "z"), said) == code
+
+
+@pytest.mark.parametrize(
+    ("name", "code"), [("killed", 137), ("Terminated", 143), ("quit", 131), ("tuesday", None)]
+)
+def test_the_exit_code_of_a_signal(name: str, code: int | None):
+    assert containers.killed_code(name) == code
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"), [(3, CommandError), (126, CommandError), (None, EngineError)]
+)
+def test_a_run_without_an_exit_code_of_the_command_is_the_engines_failure(
+    code: int | None, kind: type
+):
+    error = containers.run_error(job(), ended(1, "said"), code)
+    assert type(error) is kind
+    assert error.output == "said"
+    assert getattr(error, "command_exit_code", None) == code
+
+
+@pytest.mark.parametrize(
+    ("user", "flags", "added"),
+    [
+        ("", (), ["AUDIT_WRITE", "MKNOD", "NET_RAW"]),
+        ("root:adm", ("--cap-drop=mknod",), ["AUDIT_WRITE", "NET_RAW"]),
+        ("0:7", ("--cap-drop", "CAP_NET_RAW,MKNOD"), ["AUDIT_WRITE"]),
+        ("0", ("--cap-drop=all",), []),
+        ("app", (), []),
+        ("1000:0", (), []),
+    ],
+)
+def test_only_root_is_given_what_docker_has(user: str, flags: tuple[str, ...], added: list[str]):
+    assert added_capabilities(flags, user=user) == added
+
+
+@pytest.mark.parametrize(
+    ("status", "native"),
+    [
+        (None, False),
+        ({}, False),
+        ({"Native Overlay Diff": "false"}, False),
+        ({"Native Overlay Diff": "true"}, True),
+    ],
+)
+@pytest.mark.parametrize("spelled", [str, lambda key: key[0].lower() + key[1:]])
+def test_what_a_store_is_worth(status: dict[str, str] | None, native: bool, spelled: Any):
+    store = {"GraphDriverName": "moon", "GraphStatus": status, "GraphOptions": {}}
+    asked = {spelled(key): value for key, value in store.items()}
+    told = overlays.finding(asked, rootless=True, then="an empty moon")
+    assert overlays.is_native(status) is native
+    assert told.status == ("ok" if native else "warning")
+    assert ("moon" in told.found, "an empty moon" in told.cure) == (True, not native)
+
+
+@pytest.mark.parametrize(
+    ("runtime_folder", "ours"), [("/run/user/7", True), (None, os.geteuid() == 0)]
+)
+def test_temporary_files_go_with_the_job_unless_state_is_there(
+    runtime_folder: str | None, ours: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+    monkeypatch.setenv("TMPDIR", "/elsewhere")
+    if runtime_folder:
+        monkeypatch.setenv("XDG_RUNTIME_DIR", runtime_folder)
+    environment = scratch_environment(cast("Any", SimpleNamespace(folder=tmp_path)))
+    assert environment["TMPDIR"] == (str(tmp_path) if ours else "/elsewhere")
+
+
+def test_the_first_known_word_answers_in_a_rehearsal():
+    answers = {"look": "one", "run": "two"}
+    answer = process.rehearsed_answer(("moon", "run", "look"), answers, errors="said")
+    assert answer == process.Completed(("moon", "run", "look"), 0, "two", "said")
+    assert process.rehearsed_answer(("moon",), answers).output == ""
+
+
+def test_sizes_of_a_list_are_those_of_bases():
+    said = "localhost/runcommit/base:a 4.42 MB\nother:b 1 kB\nlocalhost/runcommit/base:c <none>\n"
+    client = Client(
+        program=("moon",), remove=(), remove_image=(), sizes=("list",), ask=lambda *_: said
+    )
+    copies = inventory.bases_of_client(client)
+    assert [(copy.name.rpartition(":")[2], copy.size) for copy in copies] == [
+        ("a", 4_420_000),
+        ("c", None),
+    ]
 
 
 def test_an_engine_that_cannot_be_asked_has_a_problem():

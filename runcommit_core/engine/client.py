@@ -18,7 +18,8 @@ class Client:
     """An engine's program and its verbs: the words to which names of images or containers go.
 
     Those that have a default are what most clients know.  ``containers`` and ``images`` list all
-    names, one a line (``images`` those of a repository, if one is added).  ``inspect`` and
+    names, one a line (``images`` those of a repository, if one is added); ``sizes`` are for clients
+    that tell sizes in a list alone, of all images, as people read them.  ``inspect`` and
     ``inspect_image`` take ``--format`` with a template of Go's.  ``commit`` takes a container and
     a name, ``tag`` two names.  ``load`` takes an archive on its standard input, ``save`` writes
     one to its standard output; ``pull`` has the user's own credentials.  ``untag`` gives the words
@@ -32,6 +33,7 @@ class Client:
     remove_image: Words
     containers: Words = ("ps", "--all", "--format", "{{.Names}}")
     images: Words = ("images", "--format", "{{.Repository}}:{{.Tag}}")
+    sizes: Words = ()
     inspect: Words = ("container", "inspect")
     inspect_image: Words = ("image", "inspect")
     commit: Words = ("commit",)

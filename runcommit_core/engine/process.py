@@ -86,6 +86,14 @@ def rehearsed(rehearsal: Rehearsal) -> Iterator[None]:
         _rehearsal.reset(token)
 
 
+def rehearsed_answer(
+    argv: Sequence[str], answers: Mapping[str, str], *, errors: str = ""
+) -> Completed:
+    """How a command ends in a rehearsal: the first of its words that is in ``answers`` tells."""
+    answer = next((answers[word] for word in argv if word in answers), "")
+    return Completed(tuple(argv), 0, answer, errors)
+
+
 def is_rehearsed() -> bool:
     """Whether nothing is to happen: for backends that do not go by processes alone."""
     return _rehearsal.get() is not None

@@ -53,23 +53,31 @@ def of_bases(
     ]
 
 
-def of_client(client: Client, ids: Sequence[str]) -> list[Leftover]:
-    """What ``leftovers`` returns where the engine's client lists and removes all of it."""
+def of_client(
+    client: Client, ids: Sequence[str], remove: Callable[[str], object] | None = None
+) -> list[Leftover]:
+    """What ``leftovers`` returns where the engine's client lists and removes all of it.
+
+    ``remove`` takes a container away, where that needs more than the client's own removal.
+    """
     return of_jobs(
         ids,
         containers=process.output(*client.words(*client.containers)).split(),
         images=client.ask(*client.words(*client.images)).split(),
-        remove=functools.partial(process.remove, *client.words(*client.remove)),
+        remove=remove or functools.partial(process.remove, *client.words(*client.remove)),
         remove_image=functools.partial(process.remove, *client.words(*client.remove_image)),
     )
 
 
 def bases_of_client(client: Client) -> list[Leftover]:
     """What ``base_copies`` returns where the engine's client tells the sizes of whole images."""
+    remove = functools.partial(process.remove, *client.words(*client.remove_image))
+    if client.sizes:
+        rows = client.ask(*client.words(*client.sizes)).splitlines()
+        return of_bases(((row[0], size_in_bytes(*row[1:])) for row in map(str.split, rows)), remove)
     names = client.ask(*client.words(*client.images, BASE_COPIES)).split()
     inspect = (*client.look, "--format", "{{.Size}}")
     sizes = map(int, client.ask(*inspect, *names).split() if names else ())
-    remove = functools.partial(process.remove, *client.words(*client.remove_image))
     return of_bases(zip(names, sizes, strict=True), remove)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import re
+import signal
 from typing import TYPE_CHECKING
 
 from runcommit_core.engine import images, process
@@ -30,8 +31,10 @@ COMMAND_NOT_FOUND = 127
 COMMAND_NOT_EXECUTABLE = 126
 _KILLED = 128 + 9
 _ENGINE_FAILED = 125
-_NOT_FOUND = re.compile(r"executable file not found|no such file or directory")
-_NOT_EXECUTABLE = re.compile(r"permission denied|exec format error|(is|not) a directory")
+_NOT_FOUND = "not found|no such file or directory"
+_NOT_EXECUTABLE = "permission denied|exec format error|(is|not) a directory"
+# crun does not name what it may not execute
+_UNNAMED = "open executable: permission denied"
 
 
 def run_words(job: Job, *own: str, tmpfs: str = "") -> list[str]:
@@ -176,12 +179,24 @@ def failed(job: Job, completed: Completed, outcome: Outcome) -> RuncommitError:
     Where a connection was cut the command goes on, or ended otherwise than its client.
     """
     code = completed.returncode
-    # the engine's own helpers can be missing as well; crun does not name what it may not execute
-    named = job.argv[0] in completed.output or "open executable" in completed.output
+    # the engine's own helpers can be missing as well
+    named = job.argv[0] in completed.output or _UNNAMED in completed.output.lower()
     unstarted = code in (COMMAND_NOT_FOUND, COMMAND_NOT_EXECUTABLE) and named
-    if outcome.code == code or (outcome.begun is False and unstarted):
-        return command_error(job, completed, out_of_memory=outcome.out_of_memory)
-    return process.failure(completed.argv, code, completed.output)
+    ended_like_it = outcome.code == code or (outcome.begun is False and unstarted)
+    memory = outcome.out_of_memory
+    return run_error(job, completed, code if ended_like_it else None, out_of_memory=memory)
+
+
+def run_error(
+    job: Job, completed: Completed, code: int | None, *, out_of_memory: bool | None = None
+) -> RuncommitError:
+    """The error for a run that did not end well, where ``code`` is the command's exit code.
+
+    None is for a command that was not begun, or has not ended: then the engine failed.
+    """
+    if code is None:
+        return process.failure(completed.argv, completed.returncode, completed.output)
+    return command_error(job, completed, code=code, out_of_memory=out_of_memory)
 
 
 def command_error(
@@ -204,11 +219,23 @@ def unstarted_code(argv: Sequence[str], words: str) -> int:
     127 where there is no such program, 126 where it cannot be executed; 0 where ``words`` tell of
     something else, which is the engine's own failure.
     """
-    if argv[0] not in words:
-        return 0
-    if _NOT_FOUND.search(words):
+    # such as `exec: "NAME": stat NAME: no such file or directory`; mounts fail with the same words
+    what = rf"\bexec(utable file)?:? [\\\"`]*(\S*/)?{re.escape(argv[0])}[\\\"`: ].*"
+    if re.search(f"{what}({_NOT_FOUND})", words, re.IGNORECASE):
         return COMMAND_NOT_FOUND
-    return COMMAND_NOT_EXECUTABLE if _NOT_EXECUTABLE.search(words) else 0
+    denied = f"{what}({_NOT_EXECUTABLE})|{_UNNAMED}"
+    return COMMAND_NOT_EXECUTABLE if re.search(denied, words, re.IGNORECASE) else 0
+
+
+def killed_code(name: str) -> int | None:
+    """The exit code, as a shell has it, of a command that was ended by a signal.
+
+    ``name`` is the signal in the C library's words, ``killed`` or ``Terminated``; None if unknown.
+    """
+    for number in signal.valid_signals():
+        if (signal.strsignal(number) or "").lower() == name.lower():
+            return 128 + number
+    return None
 
 
 def missing_workdir(engine: str, workdir: str) -> EngineError:

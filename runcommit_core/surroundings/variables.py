@@ -39,6 +39,18 @@ _LINE = 32 * 1024
 """How long a line of a file may be: docker's client takes 64 KiB."""
 
 
+def scratch_environment(job: Job) -> dict[str, str]:
+    """The environment of a client that leaves its temporary files where it is ended.
+
+    They are in the job's folder, which goes with the job; but without XDG_RUNTIME_DIR a user's
+    client may keep its state below TMPDIR, which then must stay.
+    """
+    environment = process.environment()
+    if os.geteuid() == 0 or "XDG_RUNTIME_DIR" in environment:
+        environment["TMPDIR"] = str(job.folder)
+    return environment
+
+
 def variable_words(job: Job) -> list[str]:
     """The run's variables as words, for engines that spell them like docker.
 

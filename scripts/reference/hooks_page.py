@@ -43,13 +43,13 @@ def page() -> str:
     return "\n".join(sections)
 
 
-COMMON = ("containers", "images", "inventory", "roots", "services")
+COMMON = ("containers", "images", "inventory", "overlays", "roots", "services")
 
 OTHERS = (
     *("added_capabilities", "check_emulation", "client_environment", "flag_values", "identity_of"),
     *("mounts_elsewhere", "overlay_finding", "place_finding", "rootless_limits", "run_environment"),
-    *("save_root", "save_upper", "settled", "space_finding", "unpack_base", "variable_stand_ins"),
-    *("variable_words", "version_finding"),
+    *("save_root", "save_upper", "scratch_environment", "settled", "space_finding", "unpack_base"),
+    *("variable_stand_ins", "variable_words", "version_finding"),
 )
 
 RECIPES = """\

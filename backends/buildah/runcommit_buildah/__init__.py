@@ -14,19 +14,22 @@ from runcommit_buildah.ending import exit_code
 from runcommit_core import (
     PUBLIC_VARIABLES,
     Access,
+    Client,
     Container,
     EngineInfo,
     Entry,
     Image,
-    RuncommitError,
     SavedImage,
     added_capabilities,
     check_emulation,
     containers,
     hookimpl,
     images,
+    inventory,
+    overlays,
     process,
     save_root,
+    scratch_environment,
     variable_stand_ins,
 )
 
@@ -37,9 +40,8 @@ if TYPE_CHECKING:
 
 PROGRAM = "buildah"
 runcommit_variables = ("BUILDAH_ISOLATION",)
-_ROOT, _ARCHIVE = "RUNCOMMIT_ROOT", "docker-archive:/dev/stdout"
-_NAME = "{{.Name}}:{{.Tag}}"
 _CPU_PERIOD = 100_000
+_ROOT = "RUNCOMMIT_ROOT"
 
 
 @hookimpl
@@ -65,7 +67,7 @@ def load(job: Job) -> Image:
 def run(job: Job, image: Image) -> Container:
     """Make a working container and run the command in it."""
     job.containers.callback(process.undo, *_buildah(job), "rm", job.name)
-    images.on_base(job, _images(job), image, lambda base: process.output(*_from_words(job, base)))
+    images.on_base(job, _images(job), image, functools.partial(_make, job))
     if job.run.env.keys() - PUBLIC_VARIABLES:
         _set_variables(job)
     # chroot isolation has no pid namespace whose end would be everybody's
@@ -73,7 +75,8 @@ def run(job: Job, image: Image) -> Container:
         *_run_words(job), console=job.console, timeout=job.run.timeout, ends_all=True
     )
     if completed.returncode:
-        raise _failure(job, completed)
+        code = exit_code(job.argv, completed.returncode, completed.output)
+        raise containers.run_error(job, completed, code)
     return Container(job.name)
 
 
@@ -120,8 +123,7 @@ def rehearse(engine: EngineInfo, argv: Sequence[str]) -> process.Completed:
     status = json.dumps({"store": {"GraphStatus": {"Native Overlay Diff": native}}})
     merged = "/UPPER/merged"
     answers = {"inspect": "[]", "info": status, "mount": merged, "printenv": merged}
-    answer = next((answers[word] for word in argv if word in answers), "")
-    return process.Completed(tuple(argv), 0, answer, f"useNativeDiff={native}")
+    return process.rehearsed_answer(argv, answers, errors=f"useNativeDiff={native}")
 
 
 @hookimpl
@@ -134,29 +136,16 @@ def enter(job: Job) -> Entry:
 @hookimpl
 def leftovers(engine: EngineOptions, ids: Sequence[str]) -> list[Leftover]:
     """Find containers and images by the job's id, which is in all their names."""
-    from runcommit_core import inventory
-
-    buildah = engine.command(PROGRAM)
-    names = ("containers", "--format", "{{.ContainerName}}")
-    return inventory.of_jobs(
-        ids,
-        containers=process.output(*buildah, *names).split(),
-        images=process.output(*buildah, "images", "--format", _NAME).split(),
-        # it takes the storage of a running container away and lets its processes go on
-        remove=inventory.orphans_first(ids, functools.partial(process.remove, *buildah, "rm")),
-        remove_image=functools.partial(process.remove, *buildah, "rmi"),
-    )
+    client = _client(engine)
+    # it takes the storage of a running container away and lets its processes go on
+    remove = functools.partial(process.remove, *client.words(*client.remove))
+    return inventory.of_client(client, ids, inventory.orphans_first(ids, remove))
 
 
 @hookimpl
 def base_copies(engine: EngineOptions) -> list[Leftover]:
     """List the images called ``localhost/runcommit/base``, whose sizes are told as ``4.42 MB``."""
-    from runcommit_core import inventory
-
-    buildah = engine.command(PROGRAM)
-    rows = process.output(*buildah, "images", "--format", f"{_NAME} {{{{.Size}}}}").splitlines()
-    sizes = ((name, inventory.size_in_bytes(*size)) for name, *size in map(str.split, rows))
-    return inventory.of_bases(sizes, functools.partial(process.remove, *buildah, "rmi"))
+    return inventory.bases_of_client(_client(engine))
 
 
 @hookimpl
@@ -177,8 +166,8 @@ def _described(engine: EngineOptions) -> dict[str, Any]:
     return {"version": version, "rootless": rootless, "storage": driver}
 
 
-def _from_words(job: Job, image: Image) -> tuple[str, ...]:
-    """All words of the command that makes the container, where buildah takes the limits."""
+def _make(job: Job, image: Image) -> None:
+    """Make the container, which is where buildah takes the limits."""
     run = job.run
     options = ["--pull=never", "--name", job.name, "--http-proxy=false"]
     options += ["--platform", run.platform] if run.platform else []
@@ -186,7 +175,7 @@ def _from_words(job: Job, image: Image) -> tuple[str, ...]:
     if run.cpus:
         quota = round(run.cpus * _CPU_PERIOD)
         options += [f"--cpu-period={_CPU_PERIOD}", f"--cpu-quota={quota}"]
-    return (*_buildah(job), "from", *options, image.name)
+    process.output(*_buildah(job), "from", *options, image.name)
 
 
 def _set_variables(job: Job) -> None:
@@ -241,34 +230,38 @@ def _upper(job: Job, container: Container) -> str:
 
 def _compares_rightly(job: Job) -> bool:
     """Whether overlay itself, and no comparison, tells the changes; vfs has no such status."""
-    status = json.loads(process.output(*_buildah(job), "info"))["store"]["GraphStatus"]
-    return (status or {}).get("Native Overlay Diff") == "true"
+    info = json.loads(process.output(*_buildah(job), "info"))
+    return overlays.is_native(info["store"]["GraphStatus"])
 
 
 def _unshared(job: Job) -> tuple[str, ...]:
     return () if os.geteuid() == 0 else (*_buildah(job), "unshare")
 
 
+def _client(engine: EngineOptions) -> Client:
+    return Client(
+        program=engine.command(PROGRAM),
+        remove=("rm",),
+        remove_image=("rmi",),
+        containers=("containers", "--format", "{{.ContainerName}}"),
+        images=("images", "--format", "{{.Name}}:{{.Tag}}"),
+        sizes=("images", "--format", "{{.Name}}:{{.Tag}} {{.Size}}"),
+    )
+
+
 def _images(job: Job, verb: str = "push") -> images.Images:
     """``verb`` is ``push`` for images, ``commit`` for containers: both take them out at once."""
-    buildah, raw = _buildah(job), "--disable-compression"
-    remove = functools.partial(process.undo, *buildah, "rmi")
-
-    return images.Images(
+    raw = "--disable-compression"
+    out = (*_buildah(job), verb, "--quiet", raw)
+    archive = f"docker-archive:/dev/stdout:{job.transport.tag(job.id)}"
+    return replace(
+        images.by_client(_client(job.engine), functools.partial(_transfer, job)),
         look=functools.partial(_look, job),
-        pull=lambda access, name: _transfer(job, access, "pull", name),
         push=lambda access, name: _transfer(
-            job, access, verb, raw, name, f"docker://{access.reference(job.id)}"
+            job, verb, access, raw, name, f"docker://{access.reference(job.id)}"
         ),
         load=functools.partial(_load, job),
-        save=lambda name: process.streaming(
-            *(*buildah, verb, "--quiet", raw, name, f"{_ARCHIVE}:{job.transport.tag(job.id)}"),
-            env=_scratch(job),
-        ),
-        fetch=functools.partial(process.output, *buildah, "pull", "--quiet"),
-        tag=functools.partial(process.output, *buildah, "tag"),
-        untag=remove,
-        remove=remove,
+        save=lambda name: process.streaming(*out, name, archive, env=scratch_environment(job)),
     )
 
 
@@ -286,25 +279,6 @@ def _load(job: Job, archive: Iterator[bytes]) -> None:
         process.output(*_buildah(job), "pull", "--quiet", f"docker-archive:{path}")
 
 
-def _transfer(job: Job, access: Access, verb: str, *words: str) -> None:
+def _transfer(job: Job, verb: str, access: Access, *words: str) -> None:
     registry = ("--tls-verify=false", "--authfile", str(access.authfile))
-    process.output(*_buildah(job), verb, "--quiet", *registry, *words, env=_scratch(job))
-
-
-def _scratch(job: Job) -> dict[str, str]:
-    """Have buildah's temporary files in the job's folder: one that is ended leaves them.
-
-    Without XDG_RUNTIME_DIR a user's buildah keeps its state below TMPDIR, which then must stay.
-    """
-    environment = process.environment()
-    if os.geteuid() == 0 or "XDG_RUNTIME_DIR" in environment:
-        environment["TMPDIR"] = str(job.folder)
-    return environment
-
-
-def _failure(job: Job, completed: process.Completed) -> RuncommitError:
-    """Tell the command's failure from the engine's."""
-    code = exit_code(completed.returncode, completed.output)
-    if code is None:
-        return process.failure(completed.argv, completed.returncode, completed.output)
-    return containers.command_error(job, completed, code=code)
+    process.output(*_buildah(job), verb, "--quiet", *registry, *words, env=scratch_environment(job))

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-import re
 from typing import TYPE_CHECKING, Any
 
 from runcommit_core import (
     Finding,
     Lack,
     RunOptions,
-    overlay_finding,
+    flag_values,
+    overlays,
     rootless_limits,
     space_finding,
     version_finding,
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 OLDEST = (1, 28)
-_ISOLATION = re.compile(r"--isolation[= ](\w+)")
+_ISOLATION = {"--isolation": "isolation"}
 _CURE = "choose another isolation (BUILDAH_ISOLATION=oci or rootless)"
 
 
@@ -46,13 +46,7 @@ def findings(version: str, info: dict[str, Any]) -> list[Finding]:
     return [
         version_finding("buildah", version, OLDEST),
         _isolation(host),
-        overlay_finding(
-            store["GraphDriverName"],
-            native=(store["GraphStatus"] or {}).get("Native Overlay Diff") == "true",
-            options=store["GraphOptions"],
-            rootless=host["rootless"],
-            then="an empty store",
-        ),
+        overlays.finding(store, rootless=host["rootless"], then="an empty store"),
         space_finding("store space", store["GraphRoot"]),
     ]
 
@@ -69,5 +63,5 @@ def _isolation(host: dict[str, Any]) -> Finding:
 
 
 def _is_chroot(flags: Sequence[str]) -> bool:
-    chosen = _ISOLATION.search(" ".join(flags))
-    return (chosen[1] if chosen else os.environ.get("BUILDAH_ISOLATION", "")) == "chroot"
+    chosen = dict(flag_values(flags, _ISOLATION)).get("isolation")
+    return (chosen or os.environ.get("BUILDAH_ISOLATION")) == "chroot"

@@ -6,55 +6,42 @@ A command may say such words itself, so they count at the end alone, where build
 from __future__ import annotations
 
 import re
-import signal
+from typing import TYPE_CHECKING
 
-_NOT_FOUND, _NOT_EXECUTABLE = 127, 126
-_LAST = re.compile(r"exit status (?P<code>\d+)$")
+from runcommit_core import containers
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_LAST = re.compile(r"exit status (\d+)$")
 _ENDED = re.compile(r"exited (?:with status (?P<code>\d+)|on (?P<signal>[a-z][a-z0-9/ ]+))$")
 _CREATING = "error running container: from "
 _IN_CHROOT = re.compile(r"(?P<said>.*)subprocess exited with status \d+$")
-_MISSING = re.compile(r"executable file not found|no such file or directory", re.IGNORECASE)
-_DENIED = re.compile(r"exec.*: permission denied", re.IGNORECASE)
-_SIGNALS = {(signal.strsignal(number) or "").lower(): number for number in signal.valid_signals()}
 
 
-def exit_code(returncode: int, output: str) -> int | None:
+def exit_code(argv: Sequence[str], returncode: int, output: str) -> int | None:
     """The command's exit code, 128 + N after a signal; None where buildah failed and began none."""
-    *lines, last = output.rstrip().splitlines() or [""]
+    *lines, above, before, last = ["", "", "", *output.rstrip().splitlines()]
     found = _LAST.search(last)
-    if not found or int(found["code"]) != returncode:
+    if not found or int(found[1]) != returncode or before.startswith("error running subprocess: "):
         return None
-    before = lines[-1] if lines else ""
-    if before == f": exit status {returncode}" and (begun := _last_line(lines, _CREATING)):
-        return _never_begun("\n".join(lines[begun - 1 :]))
+    _, creating, said = "\n".join((*lines, above)).rpartition(f"\n{_CREATING}")
+    if creating and before == f": exit status {returncode}":
+        return containers.unstarted_code(argv, said) or None
     if in_chroot := _IN_CHROOT.match(before):
-        return _of_chroot(in_chroot["said"], lines[-2] if len(lines) > 1 else "")
-    if before.startswith("error running subprocess: "):
-        return None
-    killed = _ENDED.search(before) if "container exited on " in before else None
-    return _code(killed) if killed else returncode
+        return _in_chroot(argv, in_chroot["said"], above)
+    return (_told(before) if "container exited on " in before else None) or returncode
 
 
-def _last_line(lines: list[str], beginning: str) -> int:
-    """The number, from 1, of the last line that begins so; 0 if none does."""
-    return max((n for n, line in enumerate(lines, 1) if line.startswith(beginning)), default=0)
-
-
-def _of_chroot(said: str, above: str) -> int | None:
+def _in_chroot(argv: Sequence[str], said: str, above: str) -> int | None:
     """Chroot isolation has two processes, and both tell how what they started has ended."""
     if said.startswith("process failed to start with error: "):
-        return _never_begun(said)
-    ended = None if said else _ENDED.search(above)
-    return _code(ended) if ended else None
+        return containers.unstarted_code(argv, said) or None
+    return None if said else _told(above)
 
 
-def _code(ended: re.Match[str]) -> int | None:
-    if ended["code"]:
+def _told(line: str) -> int | None:
+    ended = _ENDED.search(line)
+    if ended and ended["code"]:
         return int(ended["code"])
-    return 128 + _SIGNALS[ended["signal"]] if ended["signal"] in _SIGNALS else None
-
-
-def _never_begun(said: str) -> int | None:
-    if _DENIED.search(said):
-        return _NOT_EXECUTABLE
-    return _NOT_FOUND if _MISSING.search(said) else None
+    return containers.killed_code(ended["signal"]) if ended else None

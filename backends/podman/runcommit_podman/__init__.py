@@ -14,6 +14,7 @@ from runcommit_core import (
     EngineInfo,
     Image,
     Job,
+    added_capabilities,
     containers,
     hookimpl,
     images,
@@ -23,7 +24,6 @@ from runcommit_core import (
     without_a_trace,
 )
 from runcommit_podman import checks
-from runcommit_podman.powers import powers
 from runcommit_podman.store import UNFINISHED, at_once, read_store
 from runcommit_podman_service.address import PROGRAM, place_of
 
@@ -142,9 +142,8 @@ def rehearse(engine: EngineInfo, argv: Sequence[str]) -> process.Completed:
     driver = engine.storage or "overlay"
     facts = {"driver": driver, "data": {"UpperDir": "/UPPER"}, "mapped": None}
     answers = {"image": "[]", "container": json.dumps(facts), "info": "{}"}
-    answer = next((answers[word] for word in argv if word in answers), "")
     native = str(driver == "overlay").lower()
-    return process.Completed(tuple(argv), 0, answer, f"useNativeDiff={native}")
+    return process.rehearsed_answer(argv, answers, errors=f"useNativeDiff={native}")
 
 
 @hookimpl
@@ -184,8 +183,9 @@ def _run_words(job: Job, image: Image) -> tuple[str, ...]:
 
     What a user's containers.conf says of other containers does not hold for it.
     """
+    added = added_capabilities(job.run.flags, user=job.run.user)
     own = ["--http-proxy=false", "--passwd=false", "--umask=0022"]
-    own += [f"--cap-add={name}" for name in powers(job.run)]
+    own += [f"--cap-add={name}" for name in added]
     options = containers.run_words(job, *own, tmpfs=",notmpcopyup")
     return (*job.engine.command(PROGRAM), "run", *options, image.name, *job.argv)
 

@@ -8,7 +8,7 @@ from typing import Any
 from runcommit_core import (
     EngineOptions,
     Finding,
-    overlay_finding,
+    overlays,
     space_finding,
     version_finding,
 )
@@ -50,12 +50,8 @@ def judged(facts: dict[str, Any], service: Finding, *, here: bool) -> list[Findi
     return [
         version_finding("podman", facts["version"]["Version"], OLDEST),
         service,
-        overlay_finding(
-            store["graphDriverName"],
-            native=(store["graphStatus"] or {}).get("Native Overlay Diff") == "true",
-            options=store["graphOptions"],
-            rootless=host["security"]["rootless"],
-            then="`podman system reset`",
+        overlays.finding(
+            store, rootless=host["security"]["rootless"], then="`podman system reset`"
         ),
         Finding("ok", "runtime", f"{runtime}, {cgroups}"),
         *([space_finding("store space", folder)] if here or Path(folder).is_dir() else []),

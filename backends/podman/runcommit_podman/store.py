@@ -7,7 +7,7 @@ import json
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from runcommit_core import Container, EngineError, Job, images, process
+from runcommit_core import Container, EngineError, Job, images, overlays, process
 from runcommit_podman_service.address import PROGRAM
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def store_from(
 def _is_native(said: str, ask: Callable[[], dict[str, str] | None]) -> bool:
     if found := _NATIVE.search(said):
         return found[1] == "true"
-    return (ask() or {}).get("Native Overlay Diff") == "true"
+    return overlays.is_native(ask())
 
 
 def _graph_status(job: Job) -> dict[str, str] | None:

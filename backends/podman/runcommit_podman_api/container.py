@@ -14,8 +14,7 @@ import functools
 import json
 from typing import TYPE_CHECKING, Any, cast
 
-from runcommit_core import PUBLIC_VARIABLES, process, services
-from runcommit_podman.powers import powers
+from runcommit_core import PUBLIC_VARIABLES, added_capabilities, process, services
 from runcommit_podman_api.flags import limits, merged, part_of
 from runcommit_podman_api.wire import told
 
@@ -72,7 +71,7 @@ def _container_spec(job: Job, image: Image) -> str:
         "manage_password": False,
         "umask": "0022",
         "log_configuration": {"driver": "none"},
-        "cap_add": powers(run),
+        "cap_add": added_capabilities(run.flags, user=run.user),
         "env": dict(run.env),
         "user": run.user,
         "work_dir": run.workdir,
