@@ -111,6 +111,25 @@ def test_kinds_modes_and_times(unpacked: Callable[..., Path]):
         assert (root / name).lstat().st_mtime == 1000, name
 
 
+@pytest.mark.parametrize(("root_mode", "mode"), [(None, 0o755), (0o711, 0o711)])
+def test_the_callers_umask_is_not_the_bases(
+    with_job: Callable[..., None], tmp_path: Path, root_mode: int | None, mode: int
+):
+    """With 077 another user than root would find nothing."""
+    members = [] if root_mode is None else [folder("./", mode=root_mode)]
+    found: list[Path] = []
+    mask = os.umask(0o077)
+    try:
+        with_job(
+            lambda job: found.append(roots.unpacked(job, tmp_path / "bases", enter=ENTER)),
+            layer(*members, file("a/f")),
+        )
+    finally:
+        os.umask(mask)
+    [root] = found
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (root, root / "a")] == [mode, 0o755]
+
+
 @pytest.mark.skipif(not AS_ROOT, reason="owners and devices are root's to give")
 def test_owners_devices_and_attributes(unpacked: Callable[..., Path]):
     device = {"type": tarfile.CHRTYPE, "devmajor": 1, "devminor": 3, "mode": 0o666}

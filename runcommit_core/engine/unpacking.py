@@ -107,7 +107,9 @@ def main(root: str) -> int:
 
 
 def _unpack_all(source: BinaryIO) -> None:
+    # the caller's umask is no part of the base, nor of a root that no layer has as a member
     os.umask(0o022)
+    Path("/").chmod(0o755)
     times: dict[Path, int] = {}
     number = 0
     while (layer := _Layer(source)).is_there:

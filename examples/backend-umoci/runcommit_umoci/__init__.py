@@ -105,7 +105,7 @@ def run(job: Job, image: Image) -> Container:
         timeout=job.run.timeout,
     )
     if completed.returncode:
-        raise _failure(job, completed, started=(place / "started").exists())
+        raise containers.run_error(job, completed, _exit_code(job, place, completed))
     return Container(job.name)
 
 
@@ -166,9 +166,8 @@ def _overlay(place: Path) -> tuple[str, str]:
     return f"{folders},{plain}{own}", f"{place}/merged"
 
 
-def _failure(job: Job, completed: process.Completed, *, started: bool) -> Exception:
-    """Tell the command's failure from the engine's: runc notes when a command has started."""
-    code = 0 if started else containers.unstarted_code(job.argv, completed.output)
-    if started or code:
-        return containers.command_error(job, completed, code=code)
-    return process.failure(completed.argv, completed.returncode, completed.output)
+def _exit_code(job: Job, place: Path, completed: process.Completed) -> int | None:
+    """The command's exit code; None where runc failed, which notes when a command has started."""
+    if (place / "started").exists():
+        return completed.returncode
+    return containers.unstarted_code(job.argv, completed.output) or None
