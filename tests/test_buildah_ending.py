@@ -44,6 +44,8 @@ ENDS = {
     "a folder that is none in chroot": (
         1, 'error chdir()ing into directory "/it": not a directory\n' + CHROOT.format(1), None
     ),
+    "a busy machine in chroot": (255, CHROOT.format(255), 255),
+    "a busy machine in chroot, and much was said": (1, "said\nand" + CHROOT.format(1), 1),
     "no such user": (125, "Error: determining run uid: user: unknown user\n", None),
     "another exit code than was told": (125, OCI.format(1), None),
     "no words": (1, "", None),

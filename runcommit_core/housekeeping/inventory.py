@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from runcommit_core.engine import process
@@ -11,9 +12,12 @@ from runcommit_core.interface.values import Leftover
 from runcommit_core.registry import served
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from runcommit_core.engine.client import Client
+
+Remove = Callable[[str], object]
+"""What takes a container away; raises EngineError where it cannot."""
 
 BASE_COPIES = served.BASE_COPIES
 _UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
@@ -54,17 +58,19 @@ def of_bases(
 
 
 def of_client(
-    client: Client, ids: Sequence[str], remove: Callable[[str], object] | None = None
+    client: Client,
+    ids: Sequence[str],
+    completed: Callable[[Sequence[str], Remove], Remove] = lambda _, remove: remove,
 ) -> list[Leftover]:
     """What ``leftovers`` returns where the engine's client lists and removes all of it.
 
-    ``remove`` takes a container away, where that needs more than the client's own removal.
+    ``completed`` makes of the client's removal of a container a whole one: :func:`orphans_first`.
     """
     return of_jobs(
         ids,
         containers=process.output(*client.words(*client.containers)).split(),
         images=client.ask(*client.words(*client.images)).split(),
-        remove=remove or functools.partial(process.remove, *client.words(*client.remove)),
+        remove=completed(ids, functools.partial(process.remove, *client.words(*client.remove))),
         remove_image=functools.partial(process.remove, *client.words(*client.remove_image)),
     )
 
@@ -89,7 +95,7 @@ def size_in_bytes(number: str, unit: str = "B") -> int | None:
         return None
 
 
-def orphans_first(ids: Sequence[str], remove: Callable[[str], object]) -> Callable[[str], object]:
+def orphans_first(ids: Sequence[str], remove: Remove) -> Remove:
     """The same removal, after what the job that gave the name left running has been ended.
 
     For engines whose containers' processes outlive their removal.

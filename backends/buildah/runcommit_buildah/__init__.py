@@ -136,10 +136,8 @@ def enter(job: Job) -> Entry:
 @hookimpl
 def leftovers(engine: EngineOptions, ids: Sequence[str]) -> list[Leftover]:
     """Find containers and images by the job's id, which is in all their names."""
-    client = _client(engine)
-    # it takes the storage of a running container away and lets its processes go on
-    remove = functools.partial(process.remove, *client.words(*client.remove))
-    return inventory.of_client(client, ids, inventory.orphans_first(ids, remove))
+    # `rm` takes the storage of a running container away and lets its processes go on
+    return inventory.of_client(_client(engine), ids, inventory.orphans_first)
 
 
 @hookimpl

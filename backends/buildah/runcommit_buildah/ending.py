@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _LAST = re.compile(r"exit status (\d+)$")
-_ENDED = re.compile(r"exited (?:with status (?P<code>\d+)|on (?P<signal>[a-z][a-z0-9/ ]+))$")
+_ENDED = re.compile(r"exited (?:with status (?=\d+$)|on (?=[a-z]))([a-z0-9/ ]+)$")
 _CREATING = "error running container: from "
 _IN_CHROOT = re.compile(r"(?P<said>.*)subprocess exited with status \d+$")
 
@@ -29,19 +29,23 @@ def exit_code(argv: Sequence[str], returncode: int, output: str) -> int | None:
     if creating and before == f": exit status {returncode}":
         return containers.unstarted_code(argv, said) or None
     if in_chroot := _IN_CHROOT.match(before):
-        return _in_chroot(argv, in_chroot["said"], above)
+        return _in_chroot(argv, returncode, in_chroot["said"] or above)
     return (_told(before) if "container exited on " in before else None) or returncode
 
 
-def _in_chroot(argv: Sequence[str], said: str, above: str) -> int | None:
-    """Chroot isolation has two processes, and both tell how what they started has ended."""
+def _in_chroot(argv: Sequence[str], returncode: int, said: str) -> int | None:
+    """Chroot isolation has two processes, and both tell how what they started has ended.
+
+    On a busy machine it loses what the inner one tells, with the end of what the command said.
+    """
     if said.startswith("process failed to start with error: "):
         return containers.unstarted_code(argv, said) or None
-    return None if said else _told(above)
+    if returncode == 1 and said.startswith("error "):
+        return None
+    return _told(said) or returncode
 
 
 def _told(line: str) -> int | None:
-    ended = _ENDED.search(line)
-    if ended and ended["code"]:
-        return int(ended["code"])
-    return containers.killed_code(ended["signal"]) if ended else None
+    if not (ended := _ENDED.search(line)):
+        return None
+    return int(ended[1]) if ended[1].isdecimal() else containers.killed_code(ended[1])
