@@ -358,6 +358,38 @@ def test_a_child_that_ignores_the_polite_signal_and_outlives_its_parent(tmp_path
     wait_until_gone(wait_for_pid(pid))
 
 
+CONTAINER = """
+trap '' TERM
+echo $$ > $1
+(trap '' TERM; exec sleep 300) & echo $! >> $1
+wait
+"""
+"""What an engine has in a session of its own."""
+
+ENGINE = """
+setsid /bin/sh -c "$2" sh "$1" &
+until test -e "$1" && test "$(wc -l < "$1")" = 2; do sleep 0.01; done
+echo go
+exec sleep 300
+"""
+
+
+@pytest.mark.parametrize("wrapped", [ENGINE, "trap '' TERM\n" + ENGINE])
+def test_what_is_in_other_sessions_ends_before_its_time(
+    wrapped: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """A container whose engine has died of the signal, or ignores it."""
+    monkeypatch.setattr(process, "GRACE_SECONDS", 0.2)
+    pids = tmp_path / "pids"
+
+    def console(_: bytes) -> None:
+        raise InterruptionError
+
+    with pytest.raises(InterruptionError):
+        process.attached(*shell(wrapped, str(pids), CONTAINER), console=console, ends_all=True)
+    assert not any(process.outlived(int(pid), 0) for pid in pids.read_text().split())
+
+
 def test_an_exception_while_the_producer_waits(tmp_path: Path):
     pid = tmp_path / "pid"
 

@@ -24,6 +24,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, BinaryIO, cast
 
+from runcommit_core.engine import sessions
 from runcommit_core.errors import (
     CommandError,
     CommandTimeoutError,
@@ -180,13 +181,17 @@ def attached(
 
     Both streams come interleaved as they were written; ``output`` of the result is the end of
     it (TAIL_BYTES).  After ``timeout`` seconds the command ``end`` makes an end of it, if there is
-    one, and CommandTimeoutError is raised.  With ``ends_all`` what it leaves running in its process
-    group ends with it: where no container does that.
+    one, and CommandTimeoutError is raised.  ``ends_all`` is for engines of which nothing else ends
+    what the command leaves running: what is in its process group ends with it, and before its time
+    what is in other sessions as well.
     """
     if rehearsal := _rehearsal.get():
         return rehearsal(argv, None)
     tail = bytearray()
-    with _running(argv, env, subprocess.PIPE, subprocess.STDOUT) as process:
+    with (
+        _running(argv, env, subprocess.PIPE, subprocess.STDOUT) as process,
+        _ended_in_other_sessions(process) if ends_all else contextlib.nullcontext(),
+    ):
         descriptor = _pipe(process.stdout).fileno()
         in_time = _deadline(descriptor, timeout)
         while in_time():
@@ -206,6 +211,23 @@ def attached(
         returncode = process.wait()
     log.debug("exit code %d: %s", returncode, argv[0])
     return Completed(tuple(argv), returncode, _text(bytes(tail)), "")
+
+
+@contextlib.contextmanager
+def _ended_in_other_sessions(process: Running) -> Iterator[None]:
+    """End what a process has there, before it is itself ended from without."""
+    try:
+        yield
+    except BaseException:
+        _end_other_sessions(process.pid)
+        raise
+
+
+def _end_other_sessions(leader: int) -> None:
+    """End what a leader has in other sessions, and let it tidy up as after any end of that."""
+    if others := sessions.end_others(leader):
+        for pid in (*others, leader):
+            outlived(pid, GRACE_SECONDS)
 
 
 def _end_the_rest(process: Running) -> None:
@@ -464,7 +486,8 @@ def outlived(pid: int, patience: float) -> bool:
 
 
 def end_session(leader: int) -> None:
-    """End what an earlier runcommit started: the leader of a session, and its process group."""
+    """End what an earlier runcommit started: a session's leader, its group, all below it."""
+    _end_other_sessions(leader)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(leader, signal.SIGTERM)
         outlived(leader, _ORPHAN_GRACE_SECONDS)
