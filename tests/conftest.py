@@ -24,12 +24,15 @@ import pytest
 
 from tests import bases, bazels, hermetic, lanes, run_folder, selection
 from tests.hosts import SPECS, Host, HostSpec, key, session, spec_of
+from tests.loopback import Client, base_of, serving
 from tests.options_table import record, table
 from tests.run_folder import once
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from runcommit_core.oci.model import BaseImage
+    from runcommit_core.registry.endpoint import Endpoint
     from tests.bases import Base
     from tests.bazels import Workspace
 
@@ -191,6 +194,35 @@ def busybox_base(machine: None) -> Base:
 @pytest.fixture(scope="session")
 def debian_base(machine: None) -> Base:
     return once("debian", bases.debian)
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of this test's own, and no word of another one in the environment."""
+    for name in ("SOURCE_DATE_EPOCH", "RUNCOMMIT_CACHE", "RUNCOMMIT_CACHE_STORE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("RUNCOMMIT_CACHE_DIR", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> BaseImage:
+    """What :func:`endpoint` serves."""
+    return base_of(tmp_path / "base", "gzip")
+
+
+@pytest.fixture
+def endpoint(base: BaseImage, tmp_path: Path) -> Iterator[Endpoint]:
+    """The loopback registry of a job."""
+    with serving(base, tmp_path / "job") as endpoint:
+        yield endpoint
+
+
+@pytest.fixture
+def client(endpoint: Endpoint) -> Iterator[Client]:
+    client = Client(endpoint)
+    yield client
+    client.connection.close()
 
 
 @pytest.fixture(scope="session")

@@ -33,24 +33,6 @@ if TYPE_CHECKING:
     from runcommit_core.registry.endpoint import Endpoint
 
 
-@pytest.fixture
-def base(tmp_path: Path) -> BaseImage:
-    return base_of(tmp_path / "base", "gzip")
-
-
-@pytest.fixture
-def endpoint(base: BaseImage, tmp_path: Path) -> Iterator[Endpoint]:
-    with serving(base, tmp_path / "job") as endpoint:
-        yield endpoint
-
-
-@pytest.fixture
-def client(endpoint: Endpoint) -> Iterator[Client]:
-    client = Client(endpoint)
-    yield client
-    client.connection.close()
-
-
 # --- who may ask
 
 

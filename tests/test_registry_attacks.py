@@ -14,7 +14,7 @@ import pytest
 
 from runcommit_core.registry import connections, handler, incoming, received, request
 from tests import images
-from tests.loopback import LOWER, WAIT, Client, Spy, base_of, code_of, raw, serving
+from tests.loopback import LOWER, WAIT, Client, Spy, code_of, raw, serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,28 +36,15 @@ def _impatient(monkeypatch: pytest.MonkeyPatch):
 
 
 @pytest.fixture
-def base(tmp_path: Path) -> BaseImage:
-    return base_of(tmp_path / "base", "gzip")
-
-
-@pytest.fixture
-def endpoint(base: BaseImage, tmp_path: Path) -> Iterator[Endpoint]:
+def endpoint(endpoint: Endpoint, base: BaseImage) -> Iterator[Endpoint]:
     """An endpoint that must serve as ever after the attack, and have found nothing wrong."""
-    with serving(base, tmp_path / "job") as endpoint:
-        yield endpoint
-        client = Client(endpoint)
-        assert client.ask("GET", f"blobs/{base.layers[0].digest}").status == 200
-        data = os.urandom(100)
-        assert endpoint.received.blobs[client.push(data)].read_bytes() == data
-        client.connection.close()
-        assert endpoint.problem is None
-
-
-@pytest.fixture
-def client(endpoint: Endpoint) -> Iterator[Client]:
+    yield endpoint
     client = Client(endpoint)
-    yield client
+    assert client.ask("GET", f"blobs/{base.layers[0].digest}").status == 200
+    data = os.urandom(100)
+    assert endpoint.received.blobs[client.push(data)].read_bytes() == data
     client.connection.close()
+    assert endpoint.problem is None
 
 
 @contextlib.contextmanager

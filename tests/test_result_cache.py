@@ -69,12 +69,7 @@ class Counting:
         return SavedImage(b"", (*job.base.diff_ids, layer.diff_id), (layer,))
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name in ("SOURCE_DATE_EPOCH", "RUNCOMMIT_CACHE", "RUNCOMMIT_CACHE_STORE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("RUNCOMMIT_CACHE_DIR", str(tmp_path / "cache"))
-    return tmp_path / "cache"
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 @pytest.fixture
