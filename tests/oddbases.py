@@ -37,6 +37,22 @@ def rooted(layer: bytes) -> bytes:
     return buffer.getvalue()
 
 
+def moved(layer: bytes, prefix: bytes) -> bytes:
+    """The same layer with ``etc`` below another directory, and a link in its place."""
+    buffer = io.BytesIO()
+    with (
+        tarfile.open(fileobj=io.BytesIO(layer)) as source,
+        tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as target,
+    ):
+        for member in source:
+            content = source.extractfile(member) if member.isreg() else None
+            if member.name.partition("/")[0] == "etc":
+                member.name = f"{prefix.decode()}/{member.name}"
+                member.pax_headers = {}
+            target.addfile(member, content)
+    return tar(directory(prefix), symlink(b"etc", prefix + b"/etc"), end=b"") + buffer.getvalue()
+
+
 def absolute(members: Iterable[Member]) -> list[Member]:
     """Members, and targets of hardlinks, under absolute names."""
     return [

@@ -43,18 +43,23 @@ CASES = [case for case in EVERYWHERE if case.name != "directory-renamed"]
 """A directory that is only implied has the time at which it was unpacked, and takes it along."""
 
 
+SETTINGS = {"User": "user", "WorkingDir": "/app/missing"}
+AS_ROOT = ("-u", "0")
+
+
 def plain(path: Path) -> bases.Base:
     members = [member for case in CASES for member in case.members()]
     layers = [bases.busybox_layer(), tar(*oddbases.SYSTEM), tar(*members)]
-    return bases.write_layout(path, layers)
+    return bases.write_layout(path, layers, SETTINGS)
 
 
 def odd(path: Path) -> bases.Base:
-    """The same files: absolute names, directories that the layer of the files only implies."""
+    """The same files: absolute names, ``/etc`` elsewhere, directories that a layer only implies."""
     members = [member for case in CASES for member in case.members()]
     below, above = oddbases.in_two(oddbases.absolute(members))
-    layers = [oddbases.rooted(bases.busybox_layer()), tar(*oddbases.SYSTEM), tar(*below)]
-    return bases.write_layout(path, [*layers, tar(*above) + b"more"])
+    system = oddbases.moved(bases.busybox_layer(), b"usr")
+    layers = [oddbases.rooted(system), tar(*oddbases.SYSTEM), tar(*below)]
+    return bases.write_layout(path, [*layers, tar(*above) + b"more"], SETTINGS)
 
 
 @pytest.fixture(scope="session")
@@ -67,7 +72,7 @@ def expected(tmp_path_factory: pytest.TempPathFactory, commands: list[str]) -> s
     """The diff_id on the plain base, by the backend that has no engine."""
     folder = tmp_path_factory.mktemp("scratch")
     base = plain(folder / "base")
-    ran = local_bench(SCRATCH, folder, set).job(base.ref, *commands)
+    ran = local_bench(SCRATCH, folder, set).job(base.ref, *AS_ROOT, *commands)
     assert ran.returncode == 0, ran.stderr[-3000:]
     return ran.diff_id
 
@@ -76,7 +81,7 @@ def test_every_case_is_the_same_on_an_odd_base(
     bench: Bench, commands: list[str], expected: str
 ) -> None:
     base = odd(bench.folder / "base")
-    ran = bench.job(base.ref, *commands)
+    ran = bench.job(base.ref, *AS_ROOT, *commands)
     assert ran.returncode == 0, ran.stderr[-3000:]
     assert ran.diff_id == expected
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import json
-import tarfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from runcommit_core.testing import Bench, bases
+from tests import oddbases
 from tests.filelists import lines_of
 from tests.tars import Member, directory, symlink, tar
 from tests.test_backends import host_bench
@@ -160,25 +159,9 @@ def test_what_was_prepared_is_no_false_alarm(bench: Bench) -> None:
 # -- /etc itself is a link, and nothing of the system is there --------------------------------
 
 
-def moved(layer: bytes, prefix: bytes) -> bytes:
-    """The same layer with ``etc`` below another directory, and a link in its place."""
-    buffer = io.BytesIO()
-    with (
-        tarfile.open(fileobj=io.BytesIO(layer)) as source,
-        tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as target,
-    ):
-        for member in source:
-            content = source.extractfile(member) if member.isreg() else None
-            if member.name.partition("/")[0] == "etc":
-                member.name = f"{prefix.decode()}/{member.name}"
-                member.pax_headers = {}
-            target.addfile(member, content)
-    return tar(directory(prefix), symlink(b"etc", prefix + b"/etc"), end=b"") + buffer.getvalue()
-
-
 @pytest.mark.hosts("*")
 def test_etc_is_a_link(bench: Bench) -> None:
-    layers = [moved(bases.busybox_layer(), b"usr"), tar(PUB)]
+    layers = [oddbases.moved(bases.busybox_layer(), b"usr"), tar(PUB)]
     base = bases.write_layout(bench.folder / "base", layers)
     assert lines(bench, base, "-c", CASES[0].command) == CASES[0].expected
     assert lines(bench, base, "-c", "true") == []

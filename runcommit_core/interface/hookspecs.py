@@ -51,10 +51,11 @@ class Backend(Protocol):
     def load(self, job: Job) -> Image:
         """Make the private copy of the base known to the engine, unless it is already.
 
-        The copy has the base's layers and ``job.transport.config``; it stays in the engine.  The
-        answer is what ``run`` is given.  Raises EngineError when the engine does not take it, and
-        UsageError when nothing here runs programs of its platform
-        (``runcommit_core.check_emulation``).
+        The copy has the layers ``job.transport.diff_ids`` and ``job.transport.config``; it stays in
+        the engine.  The answer is what ``run`` is given.  There is a second call, with a transport
+        of one layer more, where the base lacks the run's working directory.  Raises EngineError
+        when the engine does not take it, and UsageError when nothing here runs programs of its
+        platform (``runcommit_core.check_emulation``).
         """
         ...
 

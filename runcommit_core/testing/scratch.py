@@ -66,9 +66,14 @@ def lacks(run: RunOptions) -> list[Lack]:
 
 @hookimpl
 def load(job: Job) -> Image:
-    """Unpack the base's layers, the upper ones over the lower ones."""
+    """Unpack the base's layers, the upper ones over the lower ones.
+
+    Once: of a base without its working directory, which comes with a second call, ``run`` makes it.
+    """
     check_emulation(job.run.platform, job.folder)
     root = job.folder / f"root-{job.id}"
+    if root.exists():
+        return Image(os.fspath(root))
     root.mkdir()
     root.chmod(0o755)
     for layer in job.base.layers:
