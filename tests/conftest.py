@@ -106,6 +106,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if path := config.getoption("--needs"):
         selection.needs_of(items).save(config.invocation_params.dir / path)
     if worker := _worker(config):
+        items[:] = lanes.arranged(items)
         lanes.tell(items, worker)
 
 
