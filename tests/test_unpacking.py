@@ -111,6 +111,19 @@ def test_kinds_modes_and_times(unpacked: Callable[..., Path]):
         assert (root / name).lstat().st_mtime == 1000, name
 
 
+def test_a_working_directory_that_is_made_for_the_job_is_there(
+    with_job: Callable[..., None], tmp_path: Path
+):
+    found: list[Path] = []
+    with_job(
+        lambda job: found.append(roots.unpacked(job, tmp_path / "bases", enter=ENTER)),
+        layer(file("a/f")),
+        workdir="/a/b/c",
+    )
+    assert [(root / "a/b/c").is_dir() for root in found] == [False, True]
+    assert all((root / "a/f").read_bytes() == b"x" for root in found)
+
+
 @pytest.mark.parametrize(("root_mode", "mode"), [(None, 0o755), (0o711, 0o711)])
 def test_the_callers_umask_is_not_the_bases(
     with_job: Callable[..., None], tmp_path: Path, root_mode: int | None, mode: int

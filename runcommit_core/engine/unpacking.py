@@ -33,7 +33,7 @@ _NOT_OURS = frozenset((errno.EPERM, errno.ENOTSUP))
 
 
 def unpack_base(job: Job, root: Path, *, enter: Sequence[str] = ()) -> None:
-    """Unpack the job's base into the folder ``root``, which is there and empty.
+    """Unpack the job's base, with what is made for the job, into ``root``, an empty folder.
 
     ``enter`` are the words before a command that bring it where root and ids are the container's
     own.  Devices and attributes that cannot be made there are left out.
@@ -56,10 +56,17 @@ def _framed(job: Job) -> Iterator[bytes]:
 
     for layer in job.base.layers:
         with verified(open_layer(job.locate(layer)), layer.diff_id) as stream:
-            while chunk := stream.read(_CHUNK):
-                yield len(chunk).to_bytes(_LENGTH_BYTES)
-                yield chunk
-        yield bytes(_LENGTH_BYTES)
+            yield from _in_pieces(stream)
+    for made in job.made:
+        with made.open() as stream:
+            yield from _in_pieces(stream)
+
+
+def _in_pieces(stream: BinaryIO) -> Iterator[bytes]:
+    while chunk := stream.read(_CHUNK):
+        yield len(chunk).to_bytes(_LENGTH_BYTES)
+        yield chunk
+    yield bytes(_LENGTH_BYTES)
 
 
 class _Layer(io.RawIOBase):
