@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING
 
+from runcommit_core.engine.cleanup import CleanUp
+from runcommit_core.engine.interruption import undisturbed
 from runcommit_core.execute.execute import execute
 from runcommit_core.interface.progress import JobFinished
 from runcommit_core.plan.plan import plan
@@ -45,7 +46,8 @@ def run_commit(
 
     Around the run, and for it alone (docs/reference/run-options.md): ``env``, ``env_files``,
     ``user``, ``workdir``, ``network``, ``mounts`` and ``secrets`` (docker's syntax), ``inputs``
-    (``SRC:DST``), ``memory``, ``cpus``, ``timeout``, ``run_flags``.
+    (``SRC:DST``), ``memory``, ``cpus``, ``timeout``,
+    ``stop_timeout``, ``run_flags``.
 
     The layer: ``source_date_epoch`` in seconds; ``mtime``, ``clamp`` (no time later than it) or
     ``set`` (all times that differ from the base's are it); ``exclude``, patterns of paths, and
@@ -70,7 +72,7 @@ def run_commit(
     Raises the leaves of RuncommitError (see ``runcommit_core.errors``).
     """
     request = requested(base, commands, **keywords)
-    with contextlib.ExitStack() as cleanup:
+    with undisturbed(), CleanUp() as cleanup:
         planned = plan(request, cleanup)
         result = publish(planned, execute(planned))
     request.behaviour.progress(JobFinished(result))

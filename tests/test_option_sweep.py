@@ -23,7 +23,7 @@ WORDS = (
     *("--source-date-epoch", str(EPOCH), "--mtime", "set", "--xattrs"),
     *("--author", "somebody", "--comment", "for a reason", "--annotation", "key=value"),
     *("--config-user", "1000:1000", "--config-env", "MORE=$PATH:/more"),
-    *("--format", "oci-archive", "--quiet", "--plugin", "no:none"),
+    *("--format", "oci-archive", "--quiet", "--plugin", "no:none", "--stop-timeout", "3s"),
 )
 
 

@@ -475,6 +475,19 @@ def test_undo_warns_of_what_stays(caplog: pytest.LogCaptureFixture, words: str):
     assert words in record.getMessage()
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Error: network x not found",
+        "Error: No such container: runcommit-22",
+        "runcommit-1: removing\nError: image y: image not known",
+    ],
+)
+def test_what_is_gone_is_named(caplog: pytest.LogCaptureFixture, words: str):
+    process.undo(*shell(f"echo '{words}' >&2; exit 1", "runcommit-1"))
+    assert "could not clean up" in caplog.text
+
+
 def test_undo_never_raises(caplog: pytest.LogCaptureFixture):
     process.undo(MISSING)
     assert "could not clean up" in caplog.text

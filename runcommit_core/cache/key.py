@@ -84,6 +84,7 @@ RUN: Final[Mapping[str, Rule | None]] = {
     "memory": None,
     "cpus": None,
     "timeout": None,
+    "stop_timeout": None,
     "platform": None,  # the base's, or nothing on a machine of the same
 }
 

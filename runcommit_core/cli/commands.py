@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import logging
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,8 @@ import click
 from runcommit_core.cli import completion, options
 from runcommit_core.cli.dash import check_dash, standing_in
 from runcommit_core.cli.progress import reporting
+from runcommit_core.engine.cleanup import CleanUp
+from runcommit_core.engine.interruption import undisturbed
 
 log = logging.getLogger("runcommit")
 
@@ -80,7 +81,11 @@ def run(
 
         print_explanation(options.arguments(given), as_json=json_output)
         return
-    with reporting(progress, verbose=verbose, quiet=quiet) as reporter, ExitStack() as stack:
+    with (
+        undisturbed(),
+        reporting(progress, verbose=verbose, quiet=quiet) as reporter,
+        CleanUp() as stack,
+    ):
         from runcommit_core.api import run_commit
 
         dashed = check_dash(given["layer"], json=json_output, split=given["split"])

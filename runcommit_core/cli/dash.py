@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from runcommit_core.engine.cleanup import CleanUp
+from runcommit_core.engine.interruption import waiting
 from runcommit_core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -37,10 +39,10 @@ def standing_in() -> Iterator[Path]:
     """A file to write, which goes to standard output when all went well; nothing if it is not."""
     from runcommit_core.plan.making import private_folder
 
-    with contextlib.ExitStack() as cleanup:
+    with CleanUp() as cleanup:
         path = private_folder(cleanup) / "tar"
         yield path
         if path.exists():
-            with path.open("rb") as file:
+            with path.open("rb") as file, waiting():
                 shutil.copyfileobj(file, sys.stdout.buffer)
-            sys.stdout.flush()
+                sys.stdout.flush()

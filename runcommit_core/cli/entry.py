@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import signal
 import sys
-from typing import TYPE_CHECKING
 
 import click
 
 from runcommit_core.cli.commands import cli
-from runcommit_core.cli.interruption import InterruptedBySignalError
 from runcommit_core.cli.told import ToldError
+from runcommit_core.engine import interruption
+from runcommit_core.engine.interruption import InterruptedBySignalError
 from runcommit_core.errors import EngineError, RuncommitError
 
-if TYPE_CHECKING:
-    from types import FrameType
+log = logging.getLogger("runcommit")
 
 
 def run() -> int:
     """Run the command line; the exit code, which docs/reference/errors.md lists."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)
+    interruption.install(interruption.Told(_stopping, _hurrying))
     try:
-        cli.main(standalone_mode=False)
+        with interruption.waiting():
+            cli.main(standalone_mode=False)
     except InterruptedBySignalError as error:
-        _say(f"interrupted by {signal.Signals(error.number).name}; cleaned up")
-        return 128 + error.number
+        return _interrupted(error.number)
     except ToldError as error:
         return error.exit_code
     except (RuncommitError, click.ClickException, click.exceptions.Exit) as error:
@@ -41,11 +41,24 @@ def run() -> int:
     return 0
 
 
-def _interrupt(number: int, _frame: FrameType | None) -> None:
-    # what follows is clean-up, which a second signal must not cut short
-    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(each, signal.SIG_IGN)
-    raise InterruptedBySignalError(number)
+def _interrupted(number: int) -> int:
+    from runcommit_core.engine import process
+
+    interruption.all_said()
+    done = "not cleaned up" if process.owed() or interruption.is_cut_short() else "cleaned up"
+    _say(f"interrupted by {signal.Signals(number).name}; {done}")
+    return 128 + number
+
+
+def _stopping(number: int) -> None:
+    # from a thread of its own, whose troubles are nobody's
+    with contextlib.suppress(Exception):
+        log.warning("stopping (%s); once more to end at once", signal.Signals(number).name)
+
+
+def _hurrying() -> None:
+    with contextlib.suppress(Exception):
+        log.warning("ending at once")
 
 
 def step_of(error: RuncommitError) -> str:

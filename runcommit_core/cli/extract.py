@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,8 @@ import click
 from runcommit_core.cli import completion, options
 from runcommit_core.cli.dash import check_dash, standing_in
 from runcommit_core.cli.progress import reporting
+from runcommit_core.engine.cleanup import CleanUp
+from runcommit_core.engine.interruption import undisturbed
 
 _PATH = click.Path(path_type=Path)
 
@@ -73,7 +74,11 @@ def extract(
 
         print_extraction(options.arguments(given), as_json=json_output)
         return
-    with reporting(progress, verbose=verbose, quiet=quiet) as reporter, ExitStack() as stack:
+    with (
+        undisturbed(),
+        reporting(progress, verbose=verbose, quiet=quiet) as reporter,
+        CleanUp() as stack,
+    ):
         from runcommit_core.api import run_extract
 
         dashed = check_dash(given["tar"], json=json_output)

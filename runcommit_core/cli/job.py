@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 from runcommit_core.api import run_commit
 from runcommit_core.disk.places import real_place
+from runcommit_core.engine.cleanup import CleanUp
+from runcommit_core.engine.interruption import undisturbed
 from runcommit_core.request import userenv
 from runcommit_core.request.jobfile import read_job
 from runcommit_core.staging import staging
@@ -33,13 +35,13 @@ def run_job_file(path: Path) -> None:
     """
     job = read_job(path)
     userenv.set_missing()
-    with contextlib.ExitStack() as stack:
+    with undisturbed(), CleanUp() as stack:
         staged = stack.enter_context(staging())
         diff_ids = staged.beside(job.diff_id) if job.diff_id else None
         place = (
             real_place(job.log)
             if job.log
-            else Path(stack.enter_context(tempfile.NamedTemporaryFile()).name)
+            else Path(stack.enter_context(tempfile.NamedTemporaryFile()).name)  # noqa: SIM115
         )
         file = stack.enter_context(_told_on_failure(place))
         result = _run(job, lambda chunk: _all_into(file, chunk))

@@ -101,6 +101,10 @@ run = _group(
     click.option("-m", "--memory", metavar="SIZE", help="The most memory, such as 512m."),
     click.option("--cpus", metavar="NUMBER", help="The most processors, such as 1.5."),
     click.option("--timeout", metavar="TIME", help="End the run after 90s, 5m, 1h30m; exit 124."),
+    click.option(
+        "--stop-timeout", metavar="TIME",
+        help="How long after Ctrl-C the command may take to end.  Default: 2s.",
+    ),
 )  # fmt: skip
 
 layer = _group(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from runcommit_core.engine.interruption import waiting
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -28,7 +30,8 @@ class Background(Generic[T]):
             self._error = error
 
     def result(self) -> T:
-        self._thread.join()
+        with waiting():
+            self._thread.join()
         if self._error:
             raise self._error
         return self._values[0]

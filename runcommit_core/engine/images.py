@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 from runcommit_core.engine import process
 from runcommit_core.engine.copies import forget_copy, found_copy, recalled_copy
+from runcommit_core.engine.interruption import undisturbed
 from runcommit_core.engine.turns import in_turn
 from runcommit_core.errors import EngineError
 from runcommit_core.interface.values import Image
@@ -212,15 +213,24 @@ def inspected(*inspect: str) -> Facts | None:
 
 def _pull_as(images: Images, name: str, access: Access) -> None:
     reference = access.reference("base")
-    images.pull(access, reference)
-    _rename(images, reference, name)
+    with undisturbed():
+        try:
+            images.pull(access, reference)
+        except EngineError:
+            raise
+        except BaseException:
+            # interrupted: the engine may have been about to name it
+            images.untag(reference)
+            raise
+        _rename(images, reference, name)
 
 
 def _rename(images: Images, reference: str, name: str) -> None:
-    try:
-        images.tag(reference, name)
-    finally:
-        images.untag(reference)
+    with undisturbed():
+        try:
+            images.tag(reference, name)
+        finally:
+            images.untag(reference)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import io
 import logging
 import os
@@ -24,7 +25,9 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, BinaryIO, cast
 
-from runcommit_core.engine import sessions
+from runcommit_core.engine import interruption, sessions
+from runcommit_core.engine.interruption import CutShortError, pause, waiting
+from runcommit_core.engine.interruption import undisturbed as undisturbed  # noqa: PLC0414
 from runcommit_core.errors import (
     CommandError,
     CommandTimeoutError,
@@ -41,8 +44,20 @@ log = logging.getLogger("runcommit")
 TAIL_BYTES = 16 * 1024
 """How much of an attached command's output is kept for messages."""
 
-GRACE_SECONDS = 10.0
+GRACE_SECONDS = 2.0
 """How long an interrupted engine command may take to end before it is killed."""
+
+UNDO_SECONDS = 30.0
+"""How long a command may take that takes something back, before it is left to ``prune``."""
+
+_NO_PATIENCE_SECONDS = 2.0
+"""The same for those that come after one that took too long: the engine hangs."""
+
+BEGIN_SECONDS = 10.0
+"""How long an interrupted run may take to make its container, which must not come afterwards."""
+
+_KILLED_SECONDS = 5.0
+"""How long the kernel may take to end what was killed; one that waits for a disk takes longer."""
 
 _ORPHAN_GRACE_SECONDS = 2.0
 """The same for what a killed runcommit left, whose work nobody waits for."""
@@ -139,7 +154,7 @@ def found(*argv: str) -> Completed | None:
     Raises EngineError where it does not answer.
     """
     completed = attempt(*argv)
-    if completed.returncode and missed(completed.words):
+    if completed.returncode and _already_gone(completed.words, argv[-1]):
         return None
     return checked(completed)
 
@@ -149,24 +164,50 @@ def attempt(
     env: Mapping[str, str] | None = None,
     stdin: Iterable[bytes] | None = None,
     patience: float = 0.0,
+    limit: float | None = None,
 ) -> Completed:
     """Run a command and say how it ended, whatever its exit code; see :func:`output`.
 
-    Raises EngineError only when the program cannot be started.
+    Raises EngineError only when the program cannot be started, or does not end within ``limit``
+    seconds, and was killed; in clean-up there is always a limit.
     """
     if rehearsal := _rehearsal.get():
         return rehearsal(argv, stdin)
     fed = subprocess.PIPE if stdin is not None else subprocess.DEVNULL
     pipe = subprocess.PIPE
-    with _running(argv, env, pipe, pipe, stdin=fed, patience=patience) as process:
+    if limit is None and interruption.is_cleaning():
+        limit = _undo_limit()
+    leave = functools.partial(_end, patience=patience)
+    with _running(argv, env, pipe, pipe, stdin=fed, leave=leave) as process:
         errors = _Collector(_pipe(process.stderr))
         feeder = _Feeder(_pipe(process.stdin), stdin) if stdin is not None else None
-        out = _pipe(process.stdout).read()
-        returncode = process.wait()
-        if feeder:
-            feeder.join()
+        with waiting():
+            out, returncode = _output_and_code(process, argv, limit)
+            if feeder:
+                feeder.join()
+            said = errors.result(limit)
         log.debug("exit code %d: %s", returncode, argv[0])
-        return Completed(tuple(argv), returncode, _text(out), _text(errors.result()))
+        return Completed(tuple(argv), returncode, _text(out), _text(said))
+
+
+def _output_and_code(
+    process: Running, argv: Sequence[str], limit: float | None
+) -> tuple[bytes, int]:
+    """What a process says, and its exit code; EngineError where that takes over ``limit``."""
+    stream = _pipe(process.stdout)
+    if limit is None:
+        return stream.read(), process.wait()
+    said = bytearray()
+    in_time = _deadline(stream.fileno(), limit)
+    while in_time():
+        if chunk := os.read(stream.fileno(), _CHUNK):
+            said += chunk
+            continue
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return bytes(said), process.wait(limit)
+        break
+    _overdue.append(argv[0])
+    raise EngineError(f"{Path(argv[0]).name} did not end within {limit:g} s", argv=argv)
 
 
 def attached(
@@ -176,6 +217,8 @@ def attached(
     timeout: float | None = None,
     end: Sequence[str] = (),
     ends_all: bool = False,
+    begun: Path | None = None,
+    grace: float = GRACE_SECONDS,
 ) -> Completed:
     """Run a command whose output belongs to the user: all of it goes to ``console``, live.
 
@@ -184,31 +227,33 @@ def attached(
     one, and CommandTimeoutError is raised.  ``ends_all`` is for engines of which nothing else ends
     what the command leaves running: what is in its process group ends with it, and before its time
     what is in other sessions as well.
+
+    When we are interrupted, the command is told to end, and killed ``grace`` seconds later.  Where
+    its engine would go on making a container without it, ``begun`` is a file that has something in
+    it as soon as there is one: that is waited for first.
     """
     if rehearsal := _rehearsal.get():
         return rehearsal(argv, None)
     tail = bytearray()
+    leave = functools.partial(_end, grace=grace, begun=begun)
     with (
-        _running(argv, env, subprocess.PIPE, subprocess.STDOUT) as process,
+        _running(argv, env, subprocess.PIPE, subprocess.STDOUT, leave=leave) as process,
         _ended_in_other_sessions(process) if ends_all else contextlib.nullcontext(),
     ):
-        descriptor = _pipe(process.stdout).fileno()
-        in_time = _deadline(descriptor, timeout)
-        while in_time():
-            if not (chunk := os.read(descriptor, _CHUNK)):
-                break
+        for chunk in _chunks(_pipe(process.stdout).fileno(), timeout):
+            if chunk is None:
+                if end:
+                    _make_an_end(*end)
+                raise CommandTimeoutError(
+                    f"the command did not end within {timeout:g} s", output=_text(bytes(tail))
+                )
             console(chunk)
             tail += chunk
             del tail[:-TAIL_BYTES]
-        else:
-            if end:
-                attempt(*end)
-            raise CommandTimeoutError(
-                f"the command did not end within {timeout:g} s", output=_text(bytes(tail))
-            )
-        if ends_all:
-            _end_the_rest(process)
-        returncode = process.wait()
+        with waiting():
+            if ends_all:
+                _end_the_rest(process)
+            returncode = process.wait()
     log.debug("exit code %d: %s", returncode, argv[0])
     return Completed(tuple(argv), returncode, _text(bytes(tail)), "")
 
@@ -234,6 +279,23 @@ def _end_the_rest(process: Running) -> None:
     """Kill what a process has left in its group, while that is the group's name for certain."""
     os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
     _signal_group(process, signal.SIGKILL)
+
+
+def _chunks(descriptor: int, timeout: float | None) -> Iterator[bytes | None]:
+    """What comes, until the end; None where that does not come in time."""
+    in_time = _deadline(descriptor, timeout)
+    while True:
+        with waiting():
+            chunk = os.read(descriptor, _CHUNK) if in_time() else None
+        if chunk == b"":
+            return
+        yield chunk
+
+
+def _make_an_end(*argv: str) -> None:
+    """Run the command that ends another; where the engine hangs the clean-up tells of it."""
+    with contextlib.suppress(EngineError):
+        attempt(*argv, limit=_undo_limit())
 
 
 def _deadline(descriptor: int, timeout: float | None) -> Callable[[], bool]:
@@ -263,11 +325,13 @@ def streaming(*argv: str, env: Mapping[str, str] | None = None) -> Iterator[Bina
     with _running(argv, env, subprocess.PIPE, subprocess.PIPE) as process:
         errors = _Collector(_pipe(process.stderr))
         stream = _pipe(process.stdout)
-        yield stream
-        while stream.read(_CHUNK):
-            pass
-        if returncode := process.wait():
-            raise failure(argv, returncode, _text(errors.result()))
+        with waiting():
+            yield stream
+            while stream.read(_CHUNK):
+                pass
+            returncode, said = process.wait(), errors.result()
+        if returncode:
+            raise failure(argv, returncode, _text(said))
 
 
 Running = subprocess.Popen[bytes]
@@ -287,8 +351,9 @@ def started(*argv: str, log: Path, env: Mapping[str, str] | None = None) -> Iter
 def undo(*argv: str, env: Mapping[str, str] | None = None) -> None:
     """Run a command that takes something back; never raises.
 
-    What is gone already is as good as taken back; anything else is a warning to the user, who
-    has to remove it.
+    What is gone already is as good as taken back; anything else is a warning to the user, and
+    keeps the job in the ledger, so that ``runcommit prune`` tries again.  A command that does not
+    end in time counts as failed.
     """
     taken_back(shlex.join(argv), lambda: remove(*argv, env=env))
 
@@ -296,34 +361,49 @@ def undo(*argv: str, env: Mapping[str, str] | None = None) -> None:
 def taken_back(what: str, take_back: Callable[[], object]) -> None:
     """Call what takes something back, where no command does; an EngineError of it is a warning.
 
-    ``what`` tells the user what there is to remove.
+    ``what`` tells the user what there is to remove.  Nothing counts as taken back before the call
+    has returned.
     """
+    _owed.append(what)
     try:
-        take_back()
+        with interruption.cleaning():
+            take_back()
     except EngineError as error:
-        _failed_undos.append(what)
         answered = error.returncode is not None
         log.warning(
             "could not clean up: %s", f"{what}\n{error.output.strip()}" if answered else error
         )
+    except CutShortError:
+        log.warning("not cleaned up: %s", what)
+    else:
+        _owed.remove(what)
 
 
 def remove(*argv: str, env: Mapping[str, str] | None = None) -> None:
     """Run a command that takes something away; what is gone already is as good as that.
 
-    Raises EngineError.
+    The last word is the name of what goes.  Raises EngineError.
     """
     completed = attempt(*argv, env=env)
-    if not missed(completed.words):
+    if not _already_gone(completed.words, argv[-1]):
         checked(completed)
 
 
-_failed_undos: list[str] = []
+_owed: list[str] = []
+"""What was to be taken back, and is not known to be."""
 
 
-def failed_undos() -> int:
-    """How many calls of :func:`undo` and :func:`taken_back` have failed in this process so far."""
-    return len(_failed_undos)
+def owed() -> int:
+    """How much of what :func:`undo` and :func:`taken_back` were to take back may still be there."""
+    return len(_owed)
+
+
+_overdue: list[str] = []
+"""The programs that did not end in time; what hangs once is not waited for again."""
+
+
+def _undo_limit() -> float:
+    return min(_NO_PATIENCE_SECONDS, UNDO_SECONDS) if _overdue else UNDO_SECONDS
 
 
 def interactive(*argv: str) -> int:
@@ -334,13 +414,14 @@ def interactive(*argv: str) -> int:
     Raises EngineError when the program cannot be started.
     """
     log.debug("%s", shlex.join(argv))
-    with _undisturbed_terminal():
+    with _undisturbed_terminal(), undisturbed():
         try:
             process = subprocess.Popen(argv, stdin=0, stdout=2, stderr=2, env=environment())
         except OSError as error:
             raise EngineError(f"cannot start {argv[0]}: {error.strerror}", argv=argv) from error
         try:
-            return process.wait()
+            with waiting():
+                return process.wait()
         except BaseException:
             process.terminate()
             process.wait()
@@ -398,6 +479,12 @@ def missed(words: str) -> bool:
     return _GONE.search(words) is not None
 
 
+def _already_gone(words: str, name: str) -> bool:
+    """Whether the engine says that there is nothing of this name: it names what it misses."""
+    named = re.compile(rf"(?<![\w-]){re.escape(name)}(?![\w-])")
+    return any(named.search(line) and missed(line) for line in words.splitlines())
+
+
 @contextlib.contextmanager
 def _running(
     argv: Sequence[str],
@@ -406,11 +493,30 @@ def _running(
     stderr: int,
     *,
     stdin: int = subprocess.DEVNULL,
-    patience: float = 0.0,
+    leave: Callable[[Running], None] | None = None,
 ) -> Iterator[Running]:
+    """A process that runs; what interrupts the block makes ``leave`` end it."""
+    with undisturbed():
+        process = _popen(argv, env, stdin, stdout, stderr)
+        try:
+            yield process
+        except BaseException:
+            (leave or _end)(process)
+            raise
+        finally:
+            for stream in (process.stdin, process.stdout, process.stderr):
+                if stream:
+                    with contextlib.suppress(OSError):
+                        stream.close()
+
+
+def _popen(
+    argv: Sequence[str], env: Mapping[str, str] | None, stdin: int, stdout: int, stderr: int
+) -> Running:
+    interruption.check()
     log.debug("%s", shlex.join(argv))
     try:
-        process = subprocess.Popen(
+        return subprocess.Popen(
             argv,
             stdin=stdin,
             stdout=stdout,
@@ -428,18 +534,6 @@ def _running(
     except ValueError as error:
         # NUL characters, or a variable's name that holds "="
         raise UsageError(f"cannot start {argv[0]}: {error}") from error
-    try:
-        yield process
-    except BaseException:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(patience)
-        _end(process)
-        raise
-    finally:
-        for stream in (process.stdin, process.stdout, process.stderr):
-            if stream:
-                with contextlib.suppress(OSError):
-                    stream.close()
 
 
 _withheld: list[str] = []
@@ -460,14 +554,38 @@ def environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in _withheld}
 
 
-def _end(process: Running) -> None:
-    if process.poll() is None:
+def _end(
+    process: Running,
+    *,
+    patience: float = 0.0,
+    grace: float | None = None,
+    begun: Path | None = None,
+) -> None:
+    """End a process and its group: asked first, killed after a grace.
+
+    It may take ``patience`` seconds, or until the file ``begun`` has something in it, before it is
+    asked.
+    """
+    if begun and not interruption.granted(BEGIN_SECONDS, lambda: _has_begun(process, begun)):
+        _owed.append(f"what process {process.pid} was about to make")
+    elif patience:
+        interruption.granted(patience, lambda: _is_over(process))
+    if not _is_over(process):
         _signal_group(process, signal.SIGTERM)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(GRACE_SECONDS)
+        seconds = GRACE_SECONDS if grace is None else grace
+        interruption.granted(seconds, lambda: _is_over(process))
     # also what outlives its leader, which would hold our pipes open
     _signal_group(process, signal.SIGKILL)
-    process.wait()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(_KILLED_SECONDS)
+
+
+def _is_over(process: Running) -> bool:
+    return process.poll() is not None
+
+
+def _has_begun(process: Running, begun: Path) -> bool:
+    return _is_over(process) or (begun.exists() and begun.stat().st_size > 0)
 
 
 def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
@@ -481,7 +599,7 @@ def outlived(pid: int, patience: float) -> bool:
     while runs := _runs(pid):
         if time.monotonic() >= end:
             break
-        time.sleep(0.02)
+        pause(0.02)
     return runs
 
 
@@ -514,8 +632,8 @@ class _Collector:
         with contextlib.suppress(ValueError, OSError):
             self._chunks.append(stream.read())
 
-    def result(self) -> bytes:
-        self._thread.join()
+    def result(self, timeout: float | None = None) -> bytes:
+        self._thread.join(timeout)
         return b"".join(self._chunks)
 
 

@@ -13,6 +13,12 @@ from urllib.parse import urlencode
 from weakref import WeakKeyDictionary
 
 from runcommit_core.engine import process
+from runcommit_core.engine.interruption import (
+    InterruptedBySignalError,
+    granted,
+    pause,
+    undisturbed,
+)
 from runcommit_core.errors import CommandTimeoutError, EngineError
 
 if TYPE_CHECKING:
@@ -70,6 +76,23 @@ def killed_after(seconds: float | None, kill: Callable[[], object], tail: Tail) 
         raise CommandTimeoutError(f"the command did not end within {seconds:g} s", output=str(tail))
 
 
+@contextlib.contextmanager
+def asked_to_end(
+    seconds: float, ask: Callable[[], object], is_over: Callable[[], bool]
+) -> Iterator[None]:
+    """Where we are interrupted in this block, ask what runs to end, and give it so many seconds.
+
+    An EngineError of either call counts for nothing.
+    """
+    try:
+        yield
+    except InterruptedBySignalError:
+        with contextlib.suppress(EngineError):
+            ask()
+            granted(seconds, is_over)
+        raise
+
+
 def curl_words(
     url: str, method: str, path: str, params: Mapping[str, Any], data: object, *, host: str
 ) -> tuple[str, ...]:
@@ -92,8 +115,9 @@ def shared(job: Job, make: Callable[[], T]) -> T:
     """What is made once for all jobs that are cleaned up together, and goes with them."""
     stack = job.cleanup
     if stack not in _shared:
-        _shared[stack] = make()
-        stack.callback(_shared.pop, stack, None)
+        with undisturbed():
+            _shared[stack] = make()
+            stack.callback(_shared.pop, stack, None)
     return cast("T", _shared[stack])
 
 
@@ -133,7 +157,7 @@ def _await(
             raise process.failure(argv, code, log.read_text(errors="replace")[-2000:])
         if time.monotonic() > end:
             raise EngineError(f"nothing listens at {path} after {patience:g} s", argv=argv)
-        time.sleep(0.005)
+        pause(0.005)
 
 
 def _listens(path: Path) -> bool:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from runcommit_core.engine.interruption import pause
 from runcommit_core.errors import EngineError
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def settled(passing: re.Pattern[str], ask: Callable[..., T], *words: str) -> T:
         except EngineError as error:
             if not passing.search(error.output):
                 raise
-        time.sleep(wait)
+        pause(wait)
     return ask(*words)
 
 

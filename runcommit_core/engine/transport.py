@@ -14,6 +14,7 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from runcommit_core.engine.interruption import undisturbed
 from runcommit_core.engine.turns import in_turn
 from runcommit_core.engine.untold import Untold, untold_in
 from runcommit_core.errors import EngineError, UsageError
@@ -339,23 +340,24 @@ class Transport:
         from runcommit_core.engine.tunnel import tunnel
 
         said = self._route.folder / f"tunnel-{self._route.job_id}-{port}.log"
-        return self._route.cleanup.enter_context(tunnel(place.ssh, port, said))
+        with undisturbed():
+            return self._route.cleanup.enter_context(tunnel(place.ssh, port, said))
 
     def _registry(self) -> Endpoint:
         from runcommit_core.registry.endpoint import Endpoint
 
         if self._endpoint is None:
-            self._endpoint = self._route.cleanup.enter_context(
-                Endpoint(
-                    self._route.folder,
-                    self._image,
-                    job_id=self._route.job_id,
-                    claimed=claims(self._base),
-                    locate=self._locate,
-                    feeder=self._feeder,
-                    progress=self._route.progress,
-                )
+            endpoint = Endpoint(
+                self._route.folder,
+                self._image,
+                job_id=self._route.job_id,
+                claimed=claims(self._base),
+                locate=self._locate,
+                feeder=self._feeder,
+                progress=self._route.progress,
             )
+            with undisturbed():
+                self._endpoint = self._route.cleanup.enter_context(endpoint)
         return self._endpoint
 
     def _give_up(self, verb: str, error: EngineError) -> None:

@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from runcommit_core.engine import process
+from runcommit_core.engine.interruption import pause
 from runcommit_core.errors import EngineError
 
 if TYPE_CHECKING:
@@ -65,4 +66,4 @@ def _allocated(argv: Sequence[str], running: process.Running, said: Path) -> int
             raise EngineError(
                 f"ssh made no tunnel within {_PATIENCE_SECONDS:g} s", argv=argv, output=words
             )
-        time.sleep(0.005)
+        pause(0.005)

@@ -12,6 +12,7 @@ import hashlib
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from runcommit_core.cachedir import cache_dir
+from runcommit_core.engine.interruption import waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,7 +27,8 @@ def in_turn(image: str, work: Callable[P, T]) -> Callable[P, T]:
 
     def alone(*args: P.args, **kwargs: P.kwargs) -> T:
         with _lock_of(image).open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            with waiting():
+                fcntl.flock(lock, fcntl.LOCK_EX)
             return work(*args, **kwargs)
 
     return alone
@@ -36,7 +38,8 @@ def in_turn(image: str, work: Callable[P, T]) -> Callable[P, T]:
 def in_use(image: str) -> Iterator[None]:
     """Keep ``prune`` from taking away the image of this name; any number of jobs may at once."""
     with _lock_of(f"{image} in use").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_SH)
+        with waiting():
+            fcntl.flock(lock, fcntl.LOCK_SH)
         yield
 
 

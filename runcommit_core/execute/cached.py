@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from runcommit_core.cache.key import result_key, why_not_hermetic
 from runcommit_core.cache.shared import stores
+from runcommit_core.engine.interruption import waiting
 from runcommit_core.errors import ArchiveError
 from runcommit_core.execute.running import Ran
 from runcommit_core.interface.progress import CacheLookup
@@ -49,7 +50,8 @@ def _run(
         return by_steps(job, commands)
     started = time.monotonic()
     key = result_key(job, lambda: planned.choice.settle()[0])
-    taken = None if asked.verify else _take(usable, key, job)
+    with waiting():
+        taken = None if asked.verify else _take(usable, key, job)
     job.progress(CacheLookup(key, taken is not None))
     if taken is not None:
         entry, layers = taken
@@ -63,7 +65,8 @@ def _run(
     started = time.monotonic()
     ran = by_steps(job, commands)
     entry = _entry(planned, key, commands, ran, time.monotonic() - started)
-    _keep(usable, key, job, ran.layers, entry)
+    with waiting():
+        _keep(usable, key, job, ran.layers, entry)
     return Ran(layers=ran.layers, transport=ran.transport, cache="miss")
 
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import logging
 import shutil
 import time
 from typing import TYPE_CHECKING
 
+from runcommit_core.engine.cleanup import CleanUp
+from runcommit_core.engine.interruption import pause
 from runcommit_core.errors import CommandError, ReproducibilityError
 from runcommit_core.plan.making import job_beside
 
 if TYPE_CHECKING:
+    import contextlib
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
@@ -36,7 +38,7 @@ def check(job: Job, first: Layers, again: Callable[[Job], Layers]) -> None:
     Raises ReproducibilityError: the layers differ, or the command failed this time
     """
     log.info("running the job once more, to compare")
-    with contextlib.ExitStack() as cleanup:
+    with CleanUp() as cleanup:
         second_job = _once_more(job, cleanup)
         _wait_for_another_second()
         try:
@@ -69,7 +71,7 @@ def _silent(_chunk: bytes) -> None:
 def _wait_for_another_second() -> None:
     """Two quick runs within one second would agree on a clock that they read."""
     now = time.time()
-    time.sleep(1 - now % 1)
+    pause(1 - now % 1)
 
 
 def _failed(error: CommandError) -> ReproducibilityError:

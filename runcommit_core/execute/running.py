@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
 from runcommit_core.engine.background import Background
+from runcommit_core.engine.interruption import waiting
 from runcommit_core.engine.turns import in_use
 from runcommit_core.errors import CommandError, CommandTimeoutError, EngineError
 from runcommit_core.execute.failed import help_on_failure
@@ -93,10 +94,15 @@ def _load(watch: Stopwatch, steps: Pipeline, job: Job) -> Image:
         base = watch.step("load", Image, steps.load, job=job)
     except EngineError:
         if job.transport.offered:
-            job.check_base()
+            _check_base(job)
         raise
-    job.check_base()
+    _check_base(job)
     return base
+
+
+def _check_base(job: Job) -> None:
+    with waiting():
+        job.check_base()
 
 
 def _run(

@@ -1,7 +1,8 @@
 """What jobs are there, and what killed ones may have left: one small file per job in the cache.
 
 A job holds an exclusive flock on its record for as long as it lives, which the kernel drops with
-the process however that ends.  It removes the record when all is cleaned up.  So a record that
+the process however that ends.  It removes the record when it
+knows that all is cleaned up.  So a record that
 can be locked tells of a job that was killed, whose clean-up failed, or whose container was kept.
 The environment's words in it are those that choose an engine; none of them is a secret.
 """
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from runcommit_core.cachedir import cache_dir
-from runcommit_core.engine import process
+from runcommit_core.engine import interruption, process
 from runcommit_core.engine.choosing import selecting
 from runcommit_core.engine.copies import used_marker
 from runcommit_core.errors import ArchiveError
@@ -49,16 +50,19 @@ class LedgerEntry:
         self._facts: dict[str, Any] = {}
         self._path = Path()
         self._file = -1
-        self._failed_undos = 0
+        self._owed = 0
 
     def __enter__(self) -> Self:
-        self._failed_undos = process.failed_undos()
+        self._owed = process.owed()
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._file < 0:
             return
-        if self._facts.get("kept") or process.failed_undos() > self._failed_undos:
+        incomplete = process.owed() > self._owed or interruption.is_cut_short()
+        if incomplete:
+            log.warning("not all could be cleaned up: `runcommit prune` takes the rest away")
+        if self._facts.get("kept") or incomplete:
             self.note(outputs=[])  # what was staged is gone, and a later job may use its name
         else:
             self._path.unlink(missing_ok=True)

@@ -72,8 +72,9 @@ class RunOptions:
     chose one (the private copy of the base has the base's); ``env`` comes on top of the base's;
     ``network`` None is the engine's default; ``flags`` are further words for the engine's run
     command.  ``mounts`` come in the order in which they are to be made.  ``memory`` in bytes and
-    ``cpus`` are limits, 0 is none; ``timeout`` in seconds, None is none.  ``platform`` is empty
-    where this machine runs the base's programs natively, else the base's.
+    ``cpus`` are limits, 0 is none; ``timeout`` in seconds, None is none; ``stop_timeout`` is how
+    many seconds an interrupted command has to end by itself.  ``platform`` is empty where this
+    machine runs the base's programs natively, else the base's.
     """
 
     env: Mapping[str, str] = field(default_factory=dict)
@@ -85,6 +86,7 @@ class RunOptions:
     memory: int = 0
     cpus: float = 0.0
     timeout: float | None = None
+    stop_timeout: float = 2.0
     platform: str = ""
 
     def limits(self) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import os
 import secrets
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runcommit_core.cachedir import cache_dir
+from runcommit_core.engine.cleanup import CleanUp
 from runcommit_core.engine.transport import Route, Transport
 from runcommit_core.errors import UsageError
 from runcommit_core.index.indexing import Indexing
@@ -27,6 +27,8 @@ from runcommit_core.request.run import RunRequest
 from runcommit_core.surroundings.preparing import prepared
 
 if TYPE_CHECKING:
+    import contextlib
+
     from runcommit_core.interface.place import Place
     from runcommit_core.request.request import Request
 
@@ -134,7 +136,7 @@ def job_on(base: OpenBase, request: Request, ground: Ground, job_id: str) -> Job
         output=ground.output,
         console=around.console,
         cleanup=ground.cleanup,
-        containers=contextlib.ExitStack(),
+        containers=_containers(ground.cleanup),
         progress=behaviour.progress,
         keep_base=behaviour.keep_base,
         place=ground.place,
@@ -157,8 +159,9 @@ def job_beside(job: Job, base: BaseImage, **changes: Any) -> Job:
     ``changes`` are fields of Job: another ``id`` where both run, or else their names would meet.
     """
     indexing = Indexing(cache_dir(), base, job.locate)
-    afresh: dict[str, Any] = {"containers": contextlib.ExitStack(), "made": (), **changes}
+    afresh: dict[str, Any] = {"made": (), **changes}
     changed = dataclasses.replace(job, base=base, **afresh)
+    changed = dataclasses.replace(changed, containers=_containers(changed.cleanup))
     transport = job.transport.for_base(
         base,
         feeder=indexing.feeder,
@@ -170,6 +173,13 @@ def job_beside(job: Job, base: BaseImage, **changes: Any) -> Job:
     return dataclasses.replace(
         changed, transport=transport, check_base=indexing.check, tree=indexing.tree
     )
+
+
+def _containers(cleanup: contextlib.ExitStack) -> CleanUp:
+    """A stack that is unwound before ``cleanup``, and with it at the latest."""
+    containers = CleanUp()
+    cleanup.callback(containers.close)
+    return containers
 
 
 def located(layer: BaseLayer) -> BaseLayer:

@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from runcommit_core.engine.choosing import selecting
+from runcommit_core.engine.interruption import waiting
 from runcommit_core.errors import UsageError
 from runcommit_core.housekeeping.ledger import LedgerEntry
 from runcommit_core.interface.progress import JobStarted
@@ -239,5 +240,6 @@ def _open_base(
             progress=request.behaviour.progress,
         )
     else:
-        image = open_base(request.base, platform=platform)
+        with waiting():
+            image = open_base(request.base, platform=platform)
     return OpenBase(image=image, locate=located)

@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from runcommit_core.disk.swaps import swapping
+from runcommit_core.engine.interruption import waiting
 from runcommit_core.interface.values import (
     Image,
     LoadedImage,
@@ -33,10 +34,11 @@ def publish(planned: Plan, made: Made) -> Result:
     Raises UsageError for what cannot be written, EngineError for an engine that takes no image.
     """
     job, outputs = planned.job, planned.request.outputs
-    if planned.files:
-        planned.files.fill(job, made.layers)
-    config = _edited(planned, made.config)
-    stored, images = _write(planned, made, config)
+    with waiting():
+        if planned.files:
+            planned.files.fill(job, made.layers)
+        config = _edited(planned, made.config)
+        stored, images = _write(planned, made, config)
     loaded = _load(planned, stored, config) if outputs.load else None
     if outputs.layer and planned.request.layer.split:
         take_stale_parts(len(stored), outputs.layer, planned.targets)

@@ -43,6 +43,7 @@ class Surroundings(TypedDict, total=False):
     memory: str | int | None
     cpus: str | float | None
     timeout: str | float | None
+    stop_timeout: str | float | None
     run_flags: Sequence[str]
 
 

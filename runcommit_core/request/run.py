@@ -45,6 +45,10 @@ def run_request(**asked: Unpack[Surroundings]) -> RunRequest:
     limits = (asked.get("memory"), asked.get("cpus"), asked.get("timeout"))
     if any(limit is not None for limit in limits):
         options = _limited(options, *limits)
+    if (grace := asked.get("stop_timeout")) is not None:
+        from runcommit_core.surroundings.amounts import stop_timeout
+
+        options = dataclasses.replace(options, stop_timeout=stop_timeout(grace))
     around = (asked.get("mounts", ()), asked.get("secrets", ()), asked.get("inputs", ()))
     return RunRequest(options, _wanted(*around) if any(around) else ())
 

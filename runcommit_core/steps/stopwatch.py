@@ -6,6 +6,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from runcommit_core.engine.interruption import waiting
 from runcommit_core.errors import BackendContractError, RuncommitError
 from runcommit_core.interface.progress import (
     Progress,
@@ -36,7 +37,8 @@ class Stopwatch:
         self._progress(StepStarted(name))
         started = time.monotonic()
         try:
-            value = call(**arguments)
+            with waiting():
+                value = call(**arguments)
         except BaseException as error:
             if isinstance(error, RuncommitError):
                 error.step = error.step or name

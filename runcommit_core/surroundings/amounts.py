@@ -62,11 +62,16 @@ def processors(text: str | float) -> float:
     return count
 
 
-def duration(text: str | float) -> float:
+def stop_timeout(text: str | float) -> float:
+    """The same as :func:`duration`, and 0 for no time at all."""
+    return 0.0 if str(text).strip() in {"0", "0.0", "0s"} else duration(text, "--stop-timeout")
+
+
+def duration(text: str | float, option: str = "--timeout") -> float:
     """``90``, ``90s``, ``5m`` or ``1h30m`` in seconds; UsageError for anything else and for 0."""
     found = _DURATION.fullmatch(str(text).strip())
     hours, minutes, seconds = (float(part or 0) for part in found.groups()) if found else (0, 0, 0)
     total = hours * 3600 + minutes * 60 + seconds
     if not total:
-        raise UsageError(f"--timeout {text!r} is no duration", tip="write it like 90s, 5m or 1h30m")
+        raise UsageError(f"{option} {text!r} is no duration", tip="write it like 90s, 5m or 1h30m")
     return total

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from runcommit_core.cachedir import cache_dir
+from runcommit_core.engine.interruption import waiting
 from runcommit_core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -35,7 +36,8 @@ def cache_folder(wanted: Wanted, cleanup: contextlib.ExitStack) -> Path:
         lock = _opened(top / "1.lock", cleanup)
         if not _taken(lock):
             log.warning("waiting for the cache mount %s, which another job has", wanted.name)
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            with waiting():
+                fcntl.flock(lock, fcntl.LOCK_EX)
         return _made(top / "1", wanted)
     for number in itertools.count(1):
         if _taken(_opened(top / f"{number}.lock", cleanup)):

@@ -6,7 +6,7 @@ import dataclasses
 import logging
 import re
 import signal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from runcommit_core.engine import images, process
 from runcommit_core.errors import EngineError
@@ -57,20 +57,42 @@ def run_words(job: Job, *own: str, tmpfs: str = "") -> list[str]:
     return [*options, *run.flags]
 
 
+def id_file(job: Job) -> Path:
+    """Where the engine's client is to write the container's id as soon as there is one.
+
+    It must not be there yet.
+    """
+    return job.folder / f"container-{job.id}"
+
+
+def attached(job: Job, *words: str, **how: Any) -> Completed:
+    """Run a command attached to the job's console, for as long as the job allows.
+
+    ``how`` is what :func:`process.attached` takes besides.
+    """
+    run = job.run
+    return process.attached(
+        *words, console=job.console, timeout=run.timeout, grace=run.stop_timeout, **how
+    )
+
+
 def run(job: Job, client: Client, *words: str) -> Completed:
     """Run a command of the client's, attached to the job's console.
 
     The removal of the job's container is registered before, and its end when the time is over.
+    An engine that goes on when its client is ended may make the container after its removal.  Where
+    the words have the client write the container's id to :func:`id_file`, that is waited for.
     Raises EngineError and CommandTimeoutError; whose the exit code is tells :func:`failed`.
     """
     job.containers.callback(process.undo, *client.words(*client.remove, job.name))
     end = client.words(*client.kill, job.name)
-    return process.attached(
+    id_file(job).unlink(missing_ok=True)
+    return attached(
+        job,
         *words,
         env=client_environment(job),
-        console=job.console,
-        timeout=job.run.timeout,
         end=end,
+        begun=id_file(job) if str(id_file(job)) in words else None,
     )
 
 
@@ -79,15 +101,15 @@ def run_on_base(
     client: Client,
     images_there: Images,
     image: Image,
-    words: Callable[[Job, Image], Sequence[str]],
+    words: Callable[..., Sequence[str]],
 ) -> Completed:
     """:func:`run` on the base that ``load`` returned, which is brought anew where it was lost.
 
-    ``words`` gives all words that run a job's container.
+    ``words`` gives all words that run a job's container; it is given job, base, and options.
     """
 
     def make(base: Image) -> Completed:
-        completed = run(job, client, *words(job, base))
+        completed = run(job, client, *words(job, base, "--cidfile", str(id_file(job))))
         if completed.returncode == _ENGINE_FAILED and outcome(job, client).begun is None:
             raise process.failure(completed.argv, completed.returncode, completed.output)
         return completed

@@ -71,9 +71,8 @@ def run(job: Job, image: Image) -> Container:
     if job.run.env.keys() - PUBLIC_VARIABLES:
         _set_variables(job)
     # chroot isolation has no pid namespace whose end would be everybody's
-    completed = process.attached(
-        *_run_words(job), console=job.console, timeout=job.run.timeout, ends_all=True
-    )
+    words = _run_words(job)
+    completed = containers.attached(job, *words, env=scratch_environment(job), ends_all=True)
     if completed.returncode:
         code = exit_code(job.argv, completed.returncode, completed.output)
         raise containers.run_error(job, completed, code)
@@ -173,7 +172,8 @@ def _make(job: Job, image: Image) -> None:
     if run.cpus:
         quota = round(run.cpus * _CPU_PERIOD)
         options += [f"--cpu-period={_CPU_PERIOD}", f"--cpu-quota={quota}"]
-    process.output(*_buildah(job), "from", *options, image.name)
+    words = (*_buildah(job), "from", *options, image.name)
+    process.output(*words, patience=process.BEGIN_SECONDS)
 
 
 def _set_variables(job: Job) -> None:

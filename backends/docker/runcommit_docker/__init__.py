@@ -169,12 +169,12 @@ def diagnose(engine: EngineOptions) -> list[Finding]:
     return daemon.findings(engine, _NAIVE)
 
 
-def _run_words(job: Job, image: Image) -> tuple[str, ...]:
+def _run_words(job: Job, image: Image, *own: str) -> tuple[str, ...]:
     """All words of the command that runs the container, without the proxies that a user set up."""
     docker = job.engine.command(PROGRAM)
     if "proxies" in daemon.client_config(job.engine)[1]:
         docker += ("--config", str(_client_config(job, "run")))
-    return (*docker, "run", *containers.run_words(job), image.name, *job.argv)
+    return (*docker, "run", *containers.run_words(job, *own), image.name, *job.argv)
 
 
 def _storage(job: Job, container: Container) -> tuple[str, str]:

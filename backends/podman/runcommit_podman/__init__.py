@@ -178,13 +178,13 @@ def _described(engine: EngineOptions) -> dict[str, Any]:
     return checks.info(engine, template)
 
 
-def _run_words(job: Job, image: Image) -> tuple[str, ...]:
+def _run_words(job: Job, image: Image, *more: str) -> tuple[str, ...]:
     """All words of the command that runs the container; a tmpfs begins empty, as docker's do.
 
     What a user's containers.conf says of other containers does not hold for it.
     """
     added = added_capabilities(job.run.flags, user=job.run.user)
-    own = ["--http-proxy=false", "--passwd=false", "--umask=0022"]
+    own = ["--http-proxy=false", "--passwd=false", "--umask=0022", *more]
     own += [f"--cap-add={name}" for name in added]
     options = containers.run_words(job, *own, tmpfs=",notmpcopyup")
     return (*job.engine.command(PROGRAM), "run", *options, image.name, *job.argv)

@@ -15,6 +15,7 @@ import json
 from typing import TYPE_CHECKING, Any, cast
 
 from runcommit_core import PUBLIC_VARIABLES, added_capabilities, process, services
+from runcommit_podman_api import held
 from runcommit_podman_api.flags import limits, merged, part_of
 from runcommit_podman_api.wire import told
 
@@ -36,7 +37,8 @@ def create(wire: Wire, job: Job, image: Image) -> None:
     """Create the job's container; EngineError, and UsageError for a flag that has no place here."""
     body, headers = _container_spec(job, image), {"Content-Type": "application/json"}
     path, shown = "/containers/create", _without_values(body)
-    wire.ask("create the container", "post", path, data=body, shown=shown, headers=headers)
+    with process.undisturbed():  # the service goes on without us
+        wire.ask("create the container", "post", path, data=body, shown=shown, headers=headers)
 
 
 def run_attached(wire: Wire, job: Job) -> process.Completed:
@@ -47,9 +49,11 @@ def run_attached(wire: Wire, job: Job) -> process.Completed:
     from podman.api import stream_frames
 
     path, ask = f"/containers/{job.name}", functools.partial(wire.ask, _TASK, "post")
-    kill = functools.partial(ask, f"{path}/kill", {"signal": "KILL"})
-    tail = services.Tail(job.console)
-    with services.killed_after(job.run.timeout, kill, tail):
+    kill, end = (functools.partial(ask, f"{path}/kill", {"signal": n}) for n in ("KILL", "TERM"))
+    tail, run = services.Tail(job.console), job.run
+    state = functools.partial(held.inspected, wire, job.name)
+    asked = services.asked_to_end(run.stop_timeout, end, lambda: not state()["State"]["Running"])
+    with services.killed_after(run.timeout, kill, tail), asked:
         streams = ask(f"{path}/attach", _STREAMS, stream=True)
         with told(_TASK), contextlib.closing(streams):
             ask(f"{path}/start")

@@ -70,7 +70,7 @@ def _set_up_logging(reporter: Reporter, verbose: int, *, quiet: bool) -> None:
 
 
 def _told(error: BaseException) -> ToldError:
-    from runcommit_core.cli.interruption import InterruptedBySignalError
+    from runcommit_core.engine.interruption import InterruptedBySignalError
 
     if isinstance(error, InterruptedBySignalError):
         return ToldError(128 + error.number)

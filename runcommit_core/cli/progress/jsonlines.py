@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from runcommit_core.cli.interruption import InterruptedBySignalError
 from runcommit_core.cli.progress.reporter import Reporter
+from runcommit_core.engine.interruption import InterruptedBySignalError
 from runcommit_core.errors import CommandError, RuncommitError
 from runcommit_core.interface.console import to_stderr
 from runcommit_core.interface.progress import (
@@ -126,7 +126,7 @@ def _failure(error: BaseException) -> dict[str, Any]:
         case click.ClickException():
             fields |= {"exit_code": error.exit_code, "message": error.format_message()}
         case InterruptedBySignalError():
-            fields |= {"exit_code": 128 + error.number, "message": "interrupted; cleaned up"}
+            fields |= {"exit_code": 128 + error.number, "message": "interrupted"}
     if isinstance(error, CommandError):
         fields["command_exit_code"] = error.command_exit_code
     return fields

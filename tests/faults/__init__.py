@@ -1,0 +1,1 @@
+"""Jobs in which something happens at a chosen moment, and what is left after them."""
