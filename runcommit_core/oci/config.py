@@ -6,6 +6,7 @@ The rules are those of image-spec config.md.
 from __future__ import annotations
 
 import functools
+import posixpath
 import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -157,13 +158,13 @@ def private_config(config: bytes) -> bytes:
     """Derive the config under which a job runs on the base: files, platform, Env and WorkingDir.
 
     A pure function: one base has one private image, whoever asks and whenever.  The working
-    directory stays because podman makes one that is missing for an image, but not for an option.
+    directory stays, from the root, as engines take no relative one.
     """
     base = image_config(config)
     private: JsonObject = {
         key: base.document[key] for key in _KEPT_FOR_THE_RUN if base.document.get(key) is not None
     }
-    kept = {"Env": base.env, "WorkingDir": base.workdir}
+    kept = {"Env": base.env, "WorkingDir": base.workdir and posixpath.join("/", base.workdir)}
     private["config"] = {key: value for key, value in kept.items() if value}
     private["created"] = _PRIVATE_CREATED
     private["rootfs"] = {"type": "layers", "diff_ids": base.diff_ids}
