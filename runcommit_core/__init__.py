@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from runcommit_core.api import Extracted, run_commit, run_extract
-    from runcommit_core.engine import images, overlays, process, services
+    from runcommit_core.cachedir import cache_dir
+    from runcommit_core.engine import forks, images, overlays, process, services
+    from runcommit_core.engine.apart import isolated
     from runcommit_core.engine.client import Client
     from runcommit_core.engine.copies import forget_copy, found_copy, recalled_copy
     from runcommit_core.engine.saveroot import save_root
     from runcommit_core.engine.saveupper import save_upper
     from runcommit_core.engine.settling import settled, without_a_trace
     from runcommit_core.engine.transport import Transport
-    from runcommit_core.engine.unpacking import unpack_base
+    from runcommit_core.engine.unpacking import unpack_base, unpack_layer
     from runcommit_core.errors import (
         ArchiveError,
         BackendContractError,
@@ -81,6 +83,8 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "api": ("Extracted", "run_commit", "run_extract"),
+    "cachedir": ("cache_dir",),
+    "engine.apart": ("isolated",),
     "engine.client": ("Client",),
     "engine.copies": ("forget_copy", "found_copy", "recalled_copy"),
     "interface.engineflags": ("flag_values",),
@@ -103,7 +107,7 @@ _HOMES = {
         "UnknownBackendError",
         "UsageError",
     ),
-    "engine.unpacking": ("unpack_base",),
+    "engine.unpacking": ("unpack_base", "unpack_layer"),
     "files.identity": ("Identity", "identity_of", "run_environment"),
     "files.reading": ("list_files", "read_files"),
     "explanation.explain": ("explain",),
@@ -148,6 +152,7 @@ _HOMES = {
 }
 _MODULES = {
     "containers": "surroundings.containers",
+    "forks": "engine.forks",
     "images": "engine.images",
     "inventory": "housekeeping.inventory",
     "overlays": "engine.overlays",
@@ -196,6 +201,7 @@ __all__ = [
     "UsageError",
     "added_capabilities",
     "await_orphans",
+    "cache_dir",
     "check_emulation",
     "client_environment",
     "containers",
@@ -203,11 +209,13 @@ __all__ = [
     "explain",
     "flag_values",
     "forget_copy",
+    "forks",
     "found_copy",
     "hookimpl",
     "identity_of",
     "images",
     "inventory",
+    "isolated",
     "list_files",
     "made_by",
     "mounts_elsewhere",
@@ -231,6 +239,7 @@ __all__ = [
     "settled",
     "space_finding",
     "unpack_base",
+    "unpack_layer",
     "variable_stand_ins",
     "variable_words",
     "version_finding",

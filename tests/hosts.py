@@ -66,6 +66,8 @@ SPECS = (
     HostSpec("buildah-vfs", "buildah", driver="vfs", isolation="oci"),
     HostSpec("podman-api", "podman-api", narrow=True),
     HostSpec("podman-api-rootless", "podman-api", rootless=True, narrow=True),
+    HostSpec("native", "native", narrow=True),
+    HostSpec("native-rootless", "native", rootless=True, narrow=True),
     HostSpec("docker-tcp", "docker", driver="overlay2", far=True),
     HostSpec("docker-ssh", "docker", driver="overlay2", far=True),
     HostSpec("podman-ssh", "podman", far=True),

@@ -22,6 +22,8 @@ LIST_IMAGES = {
     "docker": ("docker", "images", "--all", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}"),
     "podman": ("podman", "images", "--all", "--format", "{{.Repository}}:{{.Tag}} {{.Id}}"),
     "buildah": ("buildah", "images", "--all", "--format", "{{.Name}}:{{.Tag}} {{.ID}}"),
+    # layers that are not unpacked to their end
+    "native": ("sh", "-c", 'find "$RUNCOMMIT_NATIVE_STORE" -maxdepth 3 -path "*/layers/*.*"'),
 }
 REMOVE = {
     name: (name, "rmi", *(("--no-prune",) if name == "docker" else ()))

@@ -180,7 +180,9 @@ def test_backends(tmp_path: Path):
     table = runcommit("backends", "--engine-path", path).output.splitlines()
     assert table[0].split() == ["BACKEND", "DISTRIBUTION", "ENGINE", "MODE", "STORAGE", "USABLE"]
     assert [line.split()[0] for line in table[1:]] == [row["name"] for row in rows.values()]
-    assert all("no: cannot start" in line for line in table[1:])
+    *engines, native = table[1:]
+    assert all("no: cannot start" in line for line in engines)
+    assert "no: it has no program" in native
 
 
 # --- exit codes

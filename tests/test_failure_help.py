@@ -19,10 +19,12 @@ if TYPE_CHECKING:
     from tests.bases import Base
     from tests.hosts import Host
 
-EACH_WAY = pytest.mark.hosts(
+ENGINES = (
     *("docker", "podman", "podman-rootless", "podman-api", "podman-api-rootless"),
     *("buildah", "buildah-rootless", "buildah-chroot"),
 )
+EACH_WAY = pytest.mark.hosts(*ENGINES)
+ALSO_NATIVE = pytest.mark.hosts(*ENGINES, "native")
 FAILING = ("-c", "echo made > /made", "-c", "echo said; exit 3")
 
 
@@ -42,7 +44,9 @@ def command_of(message: str) -> list[list[str]]:
     """The commands that a message tells the reader to type."""
     return [
         shlex.split(line)
-        for line in re.findall(r"^  ((?:docker|podman|buildah) .*)", message, re.MULTILINE)
+        for line in re.findall(
+            r"^  ((?:docker|podman|buildah|/\S+/python\S*) .*)", message, re.MULTILINE
+        )
     ]
 
 
@@ -57,7 +61,7 @@ def enter_by_hand(host: Host, commands: list[list[str]]) -> None:
         assert {"42", "made"} <= set(it.lines())
 
 
-@EACH_WAY
+@ALSO_NATIVE
 def test_a_kept_container_can_be_entered_as_the_message_says(
     host: Host, shared_tmp: Path, busybox_base: Base, surroundings: dict[str, str]
 ):
@@ -84,7 +88,7 @@ def test_a_kept_container_can_be_entered_as_the_message_says(
     assert host.runcommit("prune", "--kept", env=surroundings).stdout == ""
 
 
-@EACH_WAY
+@ALSO_NATIVE
 def test_a_shell_in_the_failed_container(
     host: Host, shared_tmp: Path, busybox_base: Base, surroundings: dict[str, str]
 ):

@@ -40,7 +40,7 @@ TWO_DAYS_LATER = (
 
 # long enough to be a row of their own
 @pytest.mark.lane("installs")
-@pytest.mark.hosts("docker", "podman", "buildah")
+@pytest.mark.hosts("docker", "podman", "buildah", "native")
 def test_an_install_is_one_layer(host: Host, shared_tmp: Path, debian_base: Base) -> None:
     bench = host_bench(host, shared_tmp)
     script, layer = shared_tmp / "install.sh", shared_tmp / "layer.tar"

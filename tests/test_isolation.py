@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from runcommit_core import process
+
 if TYPE_CHECKING:
     from tests.bases import Base
     from tests.hosts import Host
@@ -46,7 +48,30 @@ def plant(folder: Path, trace: Path) -> Path:
     return folder
 
 
-@pytest.mark.hosts("docker", "podman", "podman-rootless", "buildah", "buildah-rootless")
+def test_a_backends_module_is_called_with_its_words(tmp_path: Path):
+    """It finds ours and Python's own library, and what lies beside its package nobody imports."""
+    package = tmp_path / "guest_of_ours"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (tmp_path / "json.py").write_text("raise SystemExit(9)")
+    lines = (
+        "import json",
+        "from runcommit_core import forks",
+        "def main(*words):",
+        "    print(json.dumps(words), flush=True)",
+        "    return forks.ended(forks.forked(lambda: len(words)))",
+    )
+    (package / "called.py").write_text("\n".join(lines))
+    find = "import runcommit_core, sys; sys.path.append(sys.argv[1]);"
+    find += (
+        "from runcommit_core import isolated; print(*isolated('guest_of_ours.called'), sep='\\0')"
+    )
+    words = process.output(sys.executable, "-c", find, str(tmp_path)).split("\0")
+    done = process.attempt(*words, "one", "t w o")
+    assert (done.returncode, done.output) == (2, '["one", "t w o"]\n')
+
+
+@pytest.mark.hosts("docker", "podman", "podman-rootless", "buildah", "buildah-rootless", "native")
 def test_no_planted_module_runs(host: Host, shared_tmp: Path, busybox_base: Base) -> None:
     trace = shared_tmp / "trace"
     trace.touch()

@@ -149,7 +149,7 @@ def test_a_link_of_that_name_is_no_success(bench: Bench) -> None:
     assert ran.returncode in (ENGINE_FAILED, BAD_ARCHIVE), ran.stderr
 
 
-@pytest.mark.hosts("docker", "podman", "podman-rootless", "buildah", "buildah-rootless")
+@pytest.mark.hosts("docker", "podman", "podman-rootless", "buildah", "buildah-rootless", "native")
 def test_a_base_of_many_layers(bench: Bench) -> None:
     """What an overlay is mounted with then exceeds the page that the kernel takes."""
     more = [bases.file_layer(f"data/layer{number}", b"x") for number in range(100)]

@@ -153,7 +153,7 @@ def test_devices_that_were_not_made_are_not_deleted(bench: Bench) -> None:
     ]
 
 
-@pytest.mark.hosts("docker", "podman", "buildah-rootless")
+@pytest.mark.hosts("docker", "podman", "buildah-rootless", "native")
 def test_the_history_is_the_bases_and_ours(bench: Bench) -> None:
     base = oddbases.odd(bench.folder / "base")
     layout = bench.folder / "base"
@@ -288,7 +288,7 @@ def test_a_socket_alone_makes_no_layer(way: str, bench: Bench) -> None:
     assert warning.startswith("data/new is a socket")
 
 
-@pytest.mark.hosts("docker", "podman", "podman-vfs", "buildah-rootless")
+@pytest.mark.hosts("docker", "podman", "podman-vfs", "buildah-rootless", "native")
 def test_what_the_engine_refuses_is_said_before_the_command_runs(bench: Bench) -> None:
     wrong = tar(hardlink(b"odd", b"odd"))
     base = bases.write_layout(bench.folder / "base", [bases.busybox_layer(), wrong])

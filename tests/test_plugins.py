@@ -102,7 +102,7 @@ def usable(name: str, problem: str = "") -> Any:
 
 def test_what_this_distribution_brings():
     ours = [item for item in installed() if item.distribution == "runcommit"]
-    assert [item.name for item in ours] == ["docker", "podman", "buildah", "podman-api"]
+    assert [item.name for item in ours] == ["docker", "podman", "buildah", "podman-api", "native"]
     assert {item.version for item in ours} == {importlib.metadata.version("runcommit")}
     for item in ours:
         pipeline(find_backend(item.name), item.name)
@@ -170,11 +170,12 @@ def test_an_object_has_a_name_for_messages():
 
 def test_auto_keeps_the_documented_order(install: Callable[..., None], module: Callable[..., None]):
     module("fine", it=usable("fine"))
-    names = ["zeta", "buildah", "alpha", "podman", "docker"]
+    names = ["zeta", "native", "buildah", "alpha", "podman", "docker"]
     install(*((name, "fine:it", "d") for name in names))
-    assert [item.name for item in installed()] == ["docker", "podman", "buildah", "alpha", "zeta"]
+    order = ["docker", "podman", "buildah", "alpha", "zeta", "native"]
+    assert [item.name for item in installed()] == order
     assert choose_backend("auto", ENGINE)[0] == "docker"
-    install(*((name, "fine:it", "d") for name in names[:3]))
+    install(*((name, "fine:it", "d") for name in names[:4]))
     assert choose_backend("auto", ENGINE)[0] == "buildah"
 
 

@@ -23,6 +23,7 @@ from runcommit_core import (
     run_commit,
     run_environment,
     unpack_base,
+    unpack_layer,
 )
 from runcommit_core.testing import bases
 from tests import canned
@@ -122,6 +123,27 @@ def test_a_working_directory_that_is_made_for_the_job_is_there(
     )
     assert [(root / "a/b/c").is_dir() for root in found] == [False, True]
     assert all((root / "a/f").read_bytes() == b"x" for root in found)
+
+
+def test_a_layer_over_others_changes_what_it_says(with_job: Callable[..., None], tmp_path: Path):
+    """A folder that it leaves out keeps its time, though something is made and deleted in it."""
+    root = tmp_path / "root"
+    root.mkdir()
+
+    def one_by_one(job: Job) -> None:
+        for each in job.base.layers:
+            unpack_layer(job, each, root, enter=ENTER)
+
+    with_job(
+        one_by_one,
+        layer(folder("d", mode=0o1750), file("d/f"), file("d/g"), folder("e"), file("e/f")),
+        layer(file("d/.wh.f"), file("d/h")),
+        layer(file("e/.wh..wh..opq"), file("e/h")),
+    )
+    found = sorted(str(path.relative_to(root)) for path in root.rglob("*"))
+    assert found == ["d", "d/g", "d/h", "e", "e/h"]
+    assert stat.S_IMODE((root / "d").stat().st_mode) == 0o1750
+    assert [(root / name).stat().st_mtime for name in "de"] == [1000, 1000]
 
 
 @pytest.mark.parametrize(("root_mode", "mode"), [(None, 0o755), (0o711, 0o711)])

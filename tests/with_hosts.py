@@ -28,6 +28,7 @@ REMOVE_ALL = {
     "docker": "docker ps --all --quiet | xargs --no-run-if-empty docker rm --force --volumes",
     "podman": "podman rm --all --force --time 0",
     "buildah": "buildah rm --all",
+    "native": "true",
 }
 
 
@@ -126,6 +127,11 @@ def _host(
         address = stack.enter_context(host_engines.dockerd(folder / "docker", names))
         env["DOCKER_HOST"] = address
         containers = folder / "docker/data/containers"
+    elif spec.backend == "native":
+        store = folder / "store"
+        store.mkdir()
+        env["RUNCOMMIT_NATIVE_STORE"] = str(store)
+        containers = store / "jobs"
     else:
         env |= host_engines.container_store(folder, runtime, spec.driver, names)
         containers = folder / f"store/{spec.driver}-containers/containers.json"

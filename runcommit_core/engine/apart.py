@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,12 +72,23 @@ def saved_apart(
 
 
 def isolated(module: str) -> tuple[str, ...]:
-    """All words that run a module of ours with it and Python's own library alone.
+    """All words that run ``main`` of a module with its package, ours, and Python's own library.
 
     Not the current folder nor PYTHONPATH, where anybody may have put a ``json.py``, and no ``site``
-    with what is installed.
+    with what is installed.  ``main`` is given the words after these; it answers the exit code.
     """
     options = ["-I", "-S", *(["-B"] if sys.dont_write_bytecode else [])]
     options += ["-X", "utf8"] if sys.flags.utf8_mode else []
-    here = Path(os.path.abspath(__file__))  # noqa: PTH100 - links stay as they are
-    return (sys.executable, *options, "-c", _ALONE, os.fspath(here.parents[2]), module)
+    words = (sys.executable, *options, "-c", _ALONE, _folder_of("runcommit_core"))
+    package = module.partition(".")[0]
+    if package == "runcommit_core":
+        return (*words, module)
+    return (*words, "runcommit_core.engine.guest", _folder_of(package), module)
+
+
+def _folder_of(package: str) -> str:
+    """Where a package lies; links stay as they are."""
+    spec = find_spec(package)
+    if spec is None or spec.origin is None:
+        raise LookupError(f"there is no package {package}")
+    return os.fspath(Path(os.path.abspath(spec.origin)).parents[1])  # noqa: PTH100

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from runcommit_core.interface.job import Job
+    from runcommit_core.interface.values import RawLayer
+    from runcommit_core.oci.model import BaseLayer
 
 _CHUNK = 1 << 20
 _LENGTH_BYTES = 4
@@ -40,24 +42,37 @@ def unpack_base(job: Job, root: Path, *, enter: Sequence[str] = ()) -> None:
 
     Raises ArchiveError for layers that are not what they should be, EngineError when it fails.
     """
+    _unpack_from(_framed(job, job.base.layers, job.made), root, enter)
+
+
+def unpack_layer(job: Job, layer: BaseLayer, root: Path, *, enter: Sequence[str] = ()) -> None:
+    """Unpack one of the base's layers over what the folder ``root`` shows.
+
+    For engines that keep layers apart: where ``root`` is an overlay over those below, its upper
+    directory is the layer.  The rest is as :func:`unpack_base` has it.
+    """
+    _unpack_from(_framed(job, (layer,), ()), root, enter)
+
+
+def _unpack_from(framed: Iterator[bytes], root: Path, enter: Sequence[str]) -> None:
     from runcommit_core.engine.apart import isolated
 
     words = (*enter, *isolated(__name__), os.fspath(root))
-    completed = process.attempt(*words, stdin=_framed(job))
+    completed = process.attempt(*words, stdin=framed)
     if completed.returncode in (ArchiveError.exit_code, EngineError.exit_code):
         error = ArchiveError if completed.returncode == ArchiveError.exit_code else EngineError
         raise error(completed.errors.strip())
     process.checked(completed)
 
 
-def _framed(job: Job) -> Iterator[bytes]:
+def _framed(job: Job, layers: Sequence[BaseLayer], prepared: Sequence[RawLayer]) -> Iterator[bytes]:
     """The layers' tars, each in pieces with their lengths before them; an empty one ends it."""
     from runcommit_core.oci.regions import open_layer, verified
 
-    for layer in job.base.layers:
+    for layer in layers:
         with verified(open_layer(job.locate(layer)), layer.diff_id) as stream:
             yield from _in_pieces(stream)
-    for made in job.made:
+    for made in prepared:
         with made.open() as stream:
             yield from _in_pieces(stream)
 
@@ -134,9 +149,11 @@ def _unpack(reader: TarReader, times: dict[Path, int]) -> None:
     for entry in reader:
         marker, name = split_marker(entry.path)
         path = Path("/", os.fsdecode(name))
+        _note_time(path.parent, times)
         if marker is Marker.WHITEOUT:
             _remove(path)
         elif marker is Marker.OPAQUE:
+            _note_time(path, times)
             _empty(path, made)
         elif marker is Marker.NONE:
             _make(entry, path, reader)
@@ -145,6 +162,13 @@ def _unpack(reader: TarReader, times: dict[Path, int]) -> None:
                 times[path] = entry.mtime
             else:
                 times.pop(path, None)
+
+
+def _note_time(folder: Path, times: dict[Path, int]) -> None:
+    """Keep the time of a folder that is there, for what is made in it changes that."""
+    if folder not in times:
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            times[folder] = int(folder.stat().st_mtime)
 
 
 def _make(entry: TarEntry, path: Path, reader: TarReader) -> None:

@@ -10,7 +10,7 @@ from runcommit_core.errors import BackendContractError, UnknownBackendError
 from runcommit_core.interface.hookspecs import PROJECT, REQUIRED_STEPS, Pipeline
 from runcommit_core.interface.values import EngineInfo, EngineOptions
 from runcommit_core.plugins.brought import LAST, note_brought, priority_of
-from runcommit_core.plugins.builtin import BUILT_IN, ENGINES, GROUP
+from runcommit_core.plugins.builtin import BUILT_IN, ENGINES, FALLBACK, GROUP
 from runcommit_core.plugins.distributions import sole
 from runcommit_core.plugins.importing import imported
 from runcommit_core.records import record
@@ -189,6 +189,8 @@ def _imported(name: str, target: str) -> object:
 
 def _rank(item: Installed) -> tuple[float, int]:
     """What we bring is known without a look at it; another may want to be tried before that."""
+    if item.name == FALLBACK:
+        return LAST, len(BUILT_IN) + 1
     if item.name in BUILT_IN:
         return 0, BUILT_IN.index(item.name)
     try:

@@ -5,8 +5,14 @@ from __future__ import annotations
 GROUP = "runcommit.backends"
 """The group of entry points that backends are found by."""
 
-BUILT_IN = ("docker", "podman", "buildah", "podman-api")
+BUILT_IN = ("docker", "podman", "buildah", "podman-api", "native")
 """Their names, in the order in which ``auto`` tries them."""
+
+FALLBACK = "native"
+"""The one that needs no engine: ``auto`` takes it where no engine can be used, whoever brings it.
+
+Who has installed an engine has configured it, and expects what it does.
+"""
 
 ENGINES = "docker, podman or buildah"
 """What a user is told to choose or to install."""

@@ -49,6 +49,7 @@ OTHERS = (
     *("added_capabilities", "check_emulation", "client_environment", "flag_values", "identity_of"),
     *("mounts_elsewhere", "overlay_finding", "place_finding", "rootless_limits", "run_environment"),
     *("save_root", "save_upper", "scratch_environment", "settled", "space_finding", "unpack_base"),
+    *("cache_dir", "isolated", "unpack_layer"),
     *("variable_stand_ins", "variable_words", "version_finding"),
 )
 
