@@ -79,8 +79,8 @@ def records(cache: Path) -> list[str]:
     return sorted(path.stem for path in (cache / "jobs").iterdir())
 
 
-def pruned(*arguments: str) -> list[dict[str, Any]]:
-    done = runcommit("prune", "--json", *arguments)
+def pruned(*arguments: str, **env: str) -> list[dict[str, Any]]:
+    done = runcommit("prune", "--json", *arguments, **env)
     assert done.returncode == 0, done.errors
     found: list[dict[str, Any]] = json.loads(done.output)
     return found
@@ -190,19 +190,134 @@ def test_no_secret_is_in_the_record(base: str, cache: Path, tmp_path: Path):
     assert mode == 0o600
 
 
-def test_an_unknown_backend_keeps_the_record_and_says_so(base: str, cache: Path, tmp_path: Path):
-    with waiting_job(base, tmp_path) as (running, job_id):
+def orphaned(base: str, cache: Path, folder: Path, **facts: object) -> str:
+    """The id of a killed job whose record says something else now."""
+    with waiting_job(base, folder) as (running, job_id):
         kill(running)
     path = cache / "jobs" / f"{job_id}.json"
-    facts = json.loads(path.read_bytes())
-    path.write_text(json.dumps(facts | {"backend": "gone"}))
-    done = runcommit("prune")
-    assert done.returncode == 4
+    path.write_text(json.dumps(json.loads(path.read_bytes()) | facts))
+    return job_id
+
+
+def test_a_backend_that_is_gone_is_told_and_keeps_prune_from_nothing(
+    base: str, cache: Path, tmp_path: Path
+):
+    gone_id, other_id = (
+        orphaned(base, cache, tmp_path, backend="gone"),
+        orphaned(base, cache, tmp_path),
+    )
+    done = runcommit("prune", "--json")
+    assert done.returncode == 0, done.errors
+    assert gone_id in done.errors
     assert "no backend is called 'gone'" in done.errors
-    assert records(cache) == [job_id]
-    path.write_text(json.dumps(facts))
+    assert "--forget" in done.errors
+    assert {row["job"] for row in json.loads(done.output)} == {gone_id, other_id}
+    assert records(cache) == [gone_id]
+    path = cache / "jobs" / f"{gone_id}.json"
+    path.write_text(path.read_text().replace('"gone"', '"tests.talking:waiting"'))
     assert pruned() == []
     assert records(cache) == []
+
+
+def test_a_record_is_dropped_on_request(base: str, cache: Path, tmp_path: Path):
+    job_id = orphaned(base, cache, tmp_path, backend="gone")
+    assert [row["kind"] for row in pruned("--forget", "--dry-run")] == ["folder", "record"]
+    assert records(cache) == [job_id]
+    assert [row["kind"] for row in pruned("--forget")] == ["folder", "record"]
+    assert records(cache) == []
+
+
+@pytest.mark.parametrize("error", [EngineError("no answer"), KeyError("x"), OSError("y")])
+def test_an_engine_that_does_not_answer_keeps_the_record_until_it_is_forgotten(
+    cache: Path, base: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+):
+    @hookimpl
+    def leftovers(engine: EngineOptions, ids: object) -> list[Leftover]:
+        raise error
+
+    job_id = orphaned(base, cache, tmp_path, backend="canned")
+    backend = canned.backend(leftovers=leftovers)
+    monkeypatch.setattr("runcommit_core.housekeeping.prune.find_backend", lambda _: backend)
+    prune = Prune(Choice(), remove)
+    assert [each.thing.kind for each in prune.found(())] == ["folder"]
+    assert [job_id in problem for problem in prune.problems] == [True]
+    assert records(cache) == [job_id]
+    prune = Prune(Choice(forget=True), remove)
+    assert [each.thing.kind for each in prune.found(())] == ["record"]
+    assert prune.problems == []
+    assert records(cache) == []
+
+
+def test_what_a_process_makes_before_it_is_ended_is_found(
+    cache: Path, base: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    orphaned(base, cache, tmp_path, backend="canned")
+    made = {"first"}
+
+    @hookimpl
+    def leftovers(engine: EngineOptions, ids: object) -> list[Leftover]:
+        return [
+            Leftover(kind="image", name=name, remove=lambda name=name: made.discard(name))
+            for name in sorted(made)
+        ]
+
+    backend = canned.backend(leftovers=leftovers)
+    monkeypatch.setattr("runcommit_core.housekeeping.prune.find_backend", lambda _: backend)
+    running = [SimpleNamespace(pid=1, command="make one more")]
+    running[0].end = lambda: (made.add("second"), running.clear())
+    monkeypatch.setattr("runcommit_core.housekeeping.prune.orphans", lambda _: list(running))
+    found = [each.thing.kind for each in Prune(Choice(), remove).found(())]
+    assert found == ["process", "image", "image", "folder"]
+    assert made == set()
+
+
+def test_a_temporary_folder_of_any_name_goes(base: str, cache: Path, tmp_path: Path):
+    odd = tmp_path / "Zwischenablage für \u03c0 \\ 7"
+    odd.mkdir()
+    with waiting_job(base, tmp_path, TMPDIR=str(odd)) as (running, _):
+        kill(running)
+    assert [row["kind"] for row in pruned()] == ["folder"]
+    assert list(odd.iterdir()) == []
+
+
+@pytest.mark.usefixtures("machine")
+def test_what_is_mounted_in_a_folder_of_any_name_is_unmounted(
+    base: str, cache: Path, tmp_path: Path
+):
+    odd = tmp_path / "für \u03c0 \\ 7"
+    odd.mkdir()
+    with waiting_job(base, tmp_path, TMPDIR=str(odd)) as (running, _):
+        (folder,) = odd.iterdir()
+        (folder / "mnt").mkdir()
+        process.output("mount", "-t", "tmpfs", "tmpfs", str(folder / "mnt"))
+        kill(running)
+    assert [row["kind"] for row in pruned(LC_ALL="C")] == ["mount", "folder"]
+    assert list(odd.iterdir()) == []
+
+
+def test_an_old_empty_record_goes(cache: Path):
+    pruned()
+    jobs = cache / "jobs"
+    for name in ("0123456789ab", "ba9876543210"):
+        (jobs / f"{name}.json").touch()
+    os.utime(jobs / "0123456789ab.json", (time.time() - 7200,) * 2)
+    assert [row["kind"] for row in pruned()] == ["record"]
+    assert records(cache) == ["ba9876543210"]
+
+
+def test_two_at_once_and_one_backend_alone(base: str, cache: Path, tmp_path: Path):
+    one = orphaned(base, cache, tmp_path)
+    two = orphaned(base, cache, tmp_path, backend="gone")
+    assert pruned("-b", "nobody") == []
+    argv = (sys.executable, "-m", "runcommit_core", "prune")
+    with (
+        process.started(*argv, log=tmp_path / "first") as first,
+        process.started(*argv, log=tmp_path / "second") as second,
+    ):
+        assert (first.wait(30), second.wait(30)) == (0, 0)
+    assert one not in records(cache)
+    assert pruned("-b", "gone", "--forget")[-1]["kind"] == "record"
+    assert two not in records(cache)
 
 
 @pytest.mark.parametrize(

@@ -267,3 +267,66 @@ def test_an_engine_that_does_not_answer_keeps_the_record(
     path.write_text(text)
     prune(host, folder)
     assert not path.exists()
+
+
+@contextlib.contextmanager
+def killed_job(host: Host, folder: Path, base: Base) -> Iterator[str]:
+    """The id of a job that was killed while its command ran."""
+    with running(host, folder, base, "killed", SLEEP) as job:
+        job.wait_for("started\n")
+        (record,) = (folder / "cache" / "jobs").iterdir()
+        yield record.stem
+
+
+@pytest.mark.hosts("docker", "podman", "podman-rootless")
+def test_what_bears_another_name_or_none_is_known_by_its_label(
+    host: Host, folder: Path, busybox_base: Base
+):
+    before = state(host, folder)
+    other = f"other-{time.monotonic_ns()}"
+    with killed_job(host, folder, busybox_base) as job_id:
+        name = f"runcommit-{job_id}"
+        host.run(host.program, "rename", name, other)
+    host.run(host.program, "commit", other)
+    rows = prune(host, folder)
+    assert ("container", other) in [(row["kind"], row["name"]) for row in rows]
+    assert state(host, folder) == before
+
+
+@pytest.mark.hosts("docker", "podman")
+def test_names_that_lead_to_a_job_that_is_no_more(host: Host, folder: Path, busybox_base: Base):
+    base = bases.busybox(folder.parent / "own", {"Env": [f"UNIQUE={time.monotonic_ns()}"]})
+    with running(host, folder, base, "first", "true") as job:
+        assert job.popen.wait(60) == 0, job.said.read_text()
+    (marker,) = (folder / "cache" / "bases").iterdir()
+    copy, stranded = (
+        f"localhost/runcommit/base:{marker.name}",
+        "127.0.0.1:1/runcommit/0123456789ab:base",
+    )
+    host.run(host.program, "tag", copy, stranded)
+    assert stranded not in [row["name"] for row in prune(host, folder, "--bases", "--dry-run")]
+    listed = [row["name"] for row in prune(host, folder, "--all", "--dry-run", "-b", host.backend)]
+    assert {copy, stranded} <= set(listed)
+    host.run(host.program, "rmi", stranded)
+    if host.backend == "podman":  # docker takes the last name with the image
+        host.run(host.program, "untag", copy, copy)
+    assert copy in [row["name"] for row in prune(host, folder, "--bases")]
+    assert copy not in [row["name"] for row in prune(host, folder, "--bases", "--dry-run")]
+
+
+@pytest.mark.hosts("buildah")
+def test_what_an_engine_lost_sight_of_is_ended(host: Host, folder: Path, busybox_base: Base):
+    mark = f"mark{os.getpid()}{time.monotonic_ns()}"
+    with running(host, folder, busybox_base, "killed", f": {mark}; {SLEEP}") as job:
+        job.wait_for("started\n")
+        (record,) = (folder / "cache" / "jobs").iterdir()
+        job.kill()
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            words = path.read_bytes().split(b"\0")
+            if f"runcommit-{record.stem}".encode() in words and b"run" in words:
+                os.killpg(int(path.parent.name), signal.SIGKILL)
+    assert processes_naming(mark)
+    assert {row["kind"] for row in prune(host, folder)} == {"process", "container", "folder"}
+    wait_until_gone(mark)
+    assert prune(host, folder) == []

@@ -35,6 +35,12 @@ if TYPE_CHECKING:
     is_flag=True,
     help="All of these, copies that no job here has used, and the cache of results.",
 )
+@click.option(
+    "--forget",
+    is_flag=True,
+    help="Also the records of jobs whose backend or engine is no longer there.",
+)
+@click.option("-b", "--backend", default="", metavar="NAME", help="In this one's engines alone.")
 @options.engine
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @click.option("-v", "--verbose", count=True, help="Say what is left alone; twice: every command.")
@@ -46,7 +52,7 @@ def prune(
     everything: bool,
     as_json: bool,
     verbose: int,
-    **engine: Any,
+    **more: Any,
 ) -> None:
     """Take away what killed jobs left in engines, in the cache and in temporary folders.
 
@@ -64,9 +70,11 @@ def prune(
         older_than=age(older_than) if older_than else 0.0,
         results=everything,
         strangers=everything,
+        forget=more["forget"],
+        backend=more["backend"],
     )
     options_of_engine = EngineOptions(
-        path=engine["engine_path"], flags=options.engine_flags(engine["engine_flag"])
+        path=more["engine_path"], flags=options.engine_flags(more["engine_flag"])
     )
     with reporting("plain", verbose=verbose):
         _prune(choice, options_of_engine, dry_run=dry_run, as_json=as_json)
@@ -81,7 +89,8 @@ def _prune(choice: Choice, engine: EngineOptions, *, dry_run: bool, as_json: boo
 
     pruning = Prune(choice, look if dry_run else remove)
     rows = []
-    for found in pruning.found(usable_engines(engine) if choice.bases else ()):
+    engines = usable_engines(engine, choice.backend) if choice.bases else ()
+    for found in pruning.found(engines):
         stays = found.kept and not choice.kept
         if as_json:
             rows.append(_row(found, removed=not (dry_run or stays)))

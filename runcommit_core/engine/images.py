@@ -188,9 +188,11 @@ def by_client(
         look=look or functools.partial(inspected, *client.look),
         pull=functools.partial(transfer, "pull"),
         push=functools.partial(transfer, "push"),
-        load=lambda archive: process.output(*client.words(*client.load), stdin=archive),
-        save=lambda name: process.streaming(*client.words(*client.save, name)),
-        fetch=functools.partial(process.output, *client.words(*client.pull)),
+        load=lambda archive: process.output(
+            *client.words(*client.load), stdin=archive, env=client.env
+        ),
+        save=lambda name: process.streaming(*client.words(*client.save, name), env=client.env),
+        fetch=lambda name: process.output(*client.words(*client.pull, name), env=client.env),
         tag=functools.partial(process.output, *client.words(*client.tag)),
         untag=(lambda name: process.undo(*client.words(*untag(name)))) if untag else remove,
         remove=remove,

@@ -14,10 +14,10 @@ import logging
 import os
 import shutil
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runcommit_core.cachedir import cache_dir
+from runcommit_core.disk.mounts import mount_points
 from runcommit_core.disk.swaps import put_aside
 from runcommit_core.engine import process
 from runcommit_core.engine.copies import used_marker
@@ -25,6 +25,7 @@ from runcommit_core.engine.turns import unused
 from runcommit_core.errors import EngineError, RuncommitError, UnknownBackendError
 from runcommit_core.housekeeping import ledger
 from runcommit_core.housekeeping.orphans import orphans
+from runcommit_core.housekeeping.strays import strays
 from runcommit_core.interface.values import EngineOptions, Leftover
 from runcommit_core.plugins.backends import describe, find_backend, installed, pipeline, provides
 from runcommit_core.records import record
@@ -33,6 +34,7 @@ from runcommit_core.surroundings.memory import folders_in_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from pathlib import Path
 
     from runcommit_core.housekeeping.ledger import Known
     from runcommit_core.interface.hookspecs import Pipeline
@@ -60,6 +62,8 @@ class Choice:
     ``kept``: containers that ``--keep-on-failure`` kept.  ``bases``: private copies of bases that
     this user's jobs used, if not within the last ``older_than`` seconds; with ``strangers`` those
     that no job is known to have used, too.  ``results``: the cache of results and indexes.
+    ``forget``: records of jobs whose engine cannot be asked what they left there.  ``backend``:
+    nothing but what is in this backend's engines, and what its jobs left on this machine.
     """
 
     kept: bool = False
@@ -67,6 +71,8 @@ class Choice:
     older_than: float = 0.0
     strangers: bool = False
     results: bool = False
+    forget: bool = False
+    backend: str = ""
 
 
 class Prune:
@@ -83,7 +89,7 @@ class Prune:
     def found(self, engines: Sequence[tuple[str, EngineOptions]]) -> Iterator[Found]:
         """Things one by one, each after its removal; ``engines`` are searched for bases."""
         with ledger.known_jobs() as jobs:
-            for job in jobs:
+            for job in filter(self._is_chosen, jobs):
                 if job.living:
                     log.info("job %s is running: left alone", job.id)
                 elif job.elsewhere:
@@ -94,9 +100,13 @@ class Prune:
                 used = {job.base for job in jobs if job.living}
                 for name, engine in engines:
                     yield from self._bases(name, engine, used)
-        yield from self._all_removed(_stale_files(), Found)
+        if not self._choice.backend:
+            yield from self._all_removed(_stale_files(), Found)
         if self._choice.results:
             yield from self._all_removed(_cached(), Found)
+
+    def _is_chosen(self, job: Known) -> bool:
+        return self._choice.backend in ("", job.backend.removesuffix(":"))
 
     def _of_job(self, job: Known) -> Iterator[Found]:
         problems = len(self.problems)
@@ -107,19 +117,39 @@ class Prune:
             with contextlib.suppress(RuncommitError), ledger.environment_of(job):
                 yield from (found(thing, job.backend) for thing in _in_engine(job))
             return
-        # listed before the engine removes a container, which ends the processes that wait for it
-        here = list(_on_this_machine(job))
         with ledger.environment_of(job):
-            try:
-                things = _in_engine(job)
-            except RuncommitError as error:
-                self.problems.append(f"job {job.id}: {error}")
-                things = []
-            yield from self._all_removed(things, functools.partial(found, backend=job.backend))
-        yield from self._all_removed(here, found)
-        if len(self.problems) == problems:
+            if any(orphans(job.id)):
+                self._in_engine(job)  # which waits for what the engine finishes in any case
+            # what goes on might make more: none of it runs when the list is made that counts
+            yield from self._all_removed(_processes(job), found)
+            things = self._in_engine(job)
+            yield from self._all_removed(things or (), lambda thing: found(thing, job.backend))
+        yield from self._all_removed(_on_this_machine(job), found)
+        if len(self.problems) > problems:
+            return
+        if things is None and self._choice.forget:
+            yield from self._all_removed([_file("record", job.path)], found)
+        elif things is not None:
             with contextlib.suppress(RuncommitError):
                 self._remove(_file("record", job.path))
+
+    def _in_engine(self, job: Known) -> Sequence[Leftover] | None:
+        """What the job left in its engine; None where that cannot be asked, which is told.
+
+        A backend that is no longer installed is no failure of this call, nor of every later one;
+        an engine that does not answer is, until it does or is forgotten.
+        """
+        try:
+            return _in_engine(job)
+        except UnknownBackendError as error:
+            log.warning("job %s: %s; %s", job.id, error, error.tip)
+        except Exception as error:  # noqa: BLE001 - a backend is anybody's, and others' jobs wait
+            said = str(error) if isinstance(error, RuncommitError) else repr(error)
+            if not self._choice.forget:
+                self.problems.append(f"job {job.id}: {said}")
+            else:
+                log.warning("job %s: what it left in its engine is not known: %s", job.id, said)
+        return None
 
     def _bases(self, name: str, engine: EngineOptions, used: set[str]) -> Iterator[Found]:
         steps = _steps(name)
@@ -169,9 +199,15 @@ def look(_thing: Leftover) -> None:
     """Leave a thing where it is: a dry run."""
 
 
-def usable_engines(engine: EngineOptions) -> list[tuple[str, EngineOptions]]:
-    """The installed backends whose engines answer."""
-    return [(item.name, engine) for item in installed() if not describe(item.name, engine).problem]
+def usable_engines(engine: EngineOptions, only: str = "") -> list[tuple[str, EngineOptions]]:
+    """The installed backends whose engines answer, or that one of them.
+
+    Raises UnknownBackendError where there is none of that name.
+    """
+    if only:
+        find_backend(only)
+    names = [only] if only else [item.name for item in installed()]
+    return [(name, engine) for name in names if not describe(name, engine).problem]
 
 
 def occupied(name: str, engine: EngineOptions) -> tuple[int, int | None] | None:
@@ -201,7 +237,7 @@ def _in_engine(job: Known) -> Sequence[Leftover]:
     except UnknownBackendError as error:
         raise UnknownBackendError(
             f"its backend {job.backend!r} cannot be found to look into the engine ({error})",
-            tip=f"install it, or clean the engine yourself and remove {job.path}",
+            tip="install it again, or let `runcommit prune --forget` drop what is known of the job",
         ) from error
     if provides(steps, "leftovers"):
         return steps.leftovers(engine=job.engine, ids=(job.id,))
@@ -209,9 +245,18 @@ def _in_engine(job: Known) -> Sequence[Leftover]:
     return ()
 
 
+def _processes(job: Known) -> list[Leftover]:
+    """What goes on without the job: commands of its engine, then what these lost sight of."""
+    found = [(orphan.pid, orphan.command, orphan.end) for orphan in orphans(job.id)]
+    if job.folder.is_absolute():
+        found += [(stray.pid, stray.command, stray.end) for stray in strays(job.folder)]
+    return [
+        Leftover(kind="process", name=f"{pid} ({command})", remove=end)
+        for pid, command, end in {each[0]: each for each in reversed(found)}.values()
+    ][::-1]
+
+
 def _on_this_machine(job: Known) -> Iterator[Leftover]:
-    for orphan in orphans(job.id):
-        yield Leftover(kind="process", name=f"{orphan.pid} ({orphan.command})", remove=orphan.end)
     if job.folder.is_absolute():
         for place in _mounts_below(job.folder):
             unmount = functools.partial(_unmount, place)
@@ -252,9 +297,7 @@ def _unmount(place: Path) -> None:
 
 def _mounts_below(folder: Path) -> list[Path]:
     """What is mounted in a folder, the inner mounts first."""
-    lines = Path("/proc/self/mountinfo").read_text().splitlines()
-    places = (Path(line.split()[4].encode().decode("unicode_escape")) for line in lines)
-    return [place for place in reversed(list(places)) if place.is_relative_to(folder)]
+    return [place for place in reversed(mount_points()) if place.is_relative_to(folder)]
 
 
 def _stale_files() -> Iterator[Leftover]:
@@ -267,6 +310,11 @@ def _stale_files() -> Iterator[Leftover]:
             with contextlib.suppress(FileNotFoundError):
                 if path.stat().st_mtime < horizon:
                     yield _file("file", path)
+    # a record is written before it gets its name: an empty one is what a crash of the machine left
+    for path in sorted(ledger.jobs_folder().glob("*.json")):
+        with contextlib.suppress(FileNotFoundError):
+            if not path.stat().st_size and path.stat().st_mtime < horizon:
+                yield _file("record", path)
 
 
 def _cached() -> Iterator[Leftover]:

@@ -126,7 +126,7 @@ def commit(job: Job, client: Client, container: Container, *, patience: float = 
     remove = client.remove_commit or client.remove_image
     job.cleanup.callback(process.undo, *client.words(*remove, name))
     words = client.words(*client.commit, container.name, name)
-    return Image(name, process.output(*words, patience=patience))
+    return Image(name, process.output(*words, patience=patience, env=client.env))
 
 
 def read_upper(job: Job, upper: Path, *, enter: Sequence[str] = ()) -> SavedImage | None:

@@ -20,6 +20,7 @@ from runcommit_core import (
     images,
     process,
     save_root,
+    scratch_environment,
     settled,
     without_a_trace,
 )
@@ -28,7 +29,7 @@ from runcommit_podman.store import UNFINISHED, at_once, read_store
 from runcommit_podman_service.address import PROGRAM, place_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from runcommit_core import (
         Access,
@@ -93,7 +94,7 @@ def commit(job: Job, container: Container) -> Image:
         return Image(container.name)
     if upper := job.transport.upper(lambda: store.upper, enter=_unshared(job)):
         return Image(container.name, upper=upper)
-    return containers.commit(job, _client(job.engine), container)
+    return containers.commit(job, _client(job.engine, scratch_environment(job)), container)
 
 
 @hookimpl
@@ -109,7 +110,9 @@ def save(job: Job, image: Image) -> SavedImage:
     if image.upper:
         if saved := containers.read_upper(job, image.upper, enter=_unshared(job)):
             return saved
-        image = containers.commit(job, _client(job.engine), Container(image.name))
+        image = containers.commit(
+            job, _client(job.engine, scratch_environment(job)), Container(image.name)
+        )
     if image.name == job.name:
         return root(job, Container(image.name))
     return images.save(job, _images(job), image)
@@ -195,9 +198,10 @@ def _unshared(job: Job) -> tuple[str, ...]:
     return () if by_service or os.geteuid() == 0 else (*job.engine.command(PROGRAM), "unshare")
 
 
-def _client(engine: EngineOptions) -> Client:
+def _client(engine: EngineOptions, env: Mapping[str, str] | None = None) -> Client:
     return Client(
         program=engine.command(PROGRAM),
+        env=env,
         remove=("rm", "--force", "--ignore", "--volumes", "--time=0"),
         remove_image=("rmi",),
         commit=("commit", "--quiet"),
@@ -209,14 +213,14 @@ def _client(engine: EngineOptions) -> Client:
 
 
 def _images(job: Job) -> images.Images:
-    client = _client(job.engine)
+    client = _client(job.engine, scratch_environment(job))
     look = functools.partial(at_once, functools.partial(images.inspected, *client.look))
     return images.by_client(client, functools.partial(_transfer, job), look)
 
 
 def _transfer(job: Job, verb: str, access: Access, reference: str) -> None:
     words = (verb, "--quiet", "--tls-verify=false", "--authfile", str(access.authfile), reference)
-    process.output(*job.engine.command(PROGRAM), *words)
+    process.output(*job.engine.command(PROGRAM), *words, env=scratch_environment(job))
 
 
 def _failure(job: Job, completed: process.Completed) -> RuncommitError:
