@@ -20,7 +20,7 @@ from runcommit_core.interface.values import Container, EngineInfo, Image, Layers
 from runcommit_core.plan.plan import settled
 from runcommit_core.plugins.capabilities import refuse_run
 from runcommit_core.records import record
-from runcommit_core.request.commands import Commands, check_all_ran, which_failed
+from runcommit_core.request.commands import Commands, left_out, which_failed
 from runcommit_core.request.shell import Followed, unmark
 from runcommit_core.surroundings.preparing import resolved
 
@@ -74,10 +74,11 @@ def _from_load_to_extract(planned: Plan, steps: Pipeline, job: Job, commands: Co
         planned.entry.on_base(job.transport.name)
         job.containers.enter_context(in_use(job.transport.name))
         base = watch.step("load", Image, steps.load, job=job)
-    container = _run(watch, steps, job, base, commands)
+    container, warnings = _run(watch, steps, job, base, commands)
     committed = watch.step("commit", Image, steps.commit, job=job, container=container)
     saved = watch.step("save", SavedImage, steps.save, job=job, image=committed)
     layers = watch.step("extract", Layers, steps.extract, job=job, saved=saved)
+    layers = dataclasses.replace(layers, warnings=(*warnings, *layers.warnings))
     if planned.request.behaviour.verify:
         from runcommit_core.execute.verify import verify
 
@@ -107,8 +108,8 @@ def _check_base(job: Job) -> None:
 
 def _run(
     watch: Stopwatch, steps: Pipeline, job: Job, image: Image, commands: Commands
-) -> Container:
-    """Run the commands, knowing which of them runs."""
+) -> tuple[Container, tuple[str, ...]]:
+    """Run the commands, knowing which of them runs; the container, and warnings."""
     job.progress(CommandsStarted(commands.texts))
     followed = Followed(job.console, job.progress)
     if len(commands.texts) > 1:
@@ -122,8 +123,7 @@ def _run(
         raise which_failed(error, commands, followed.number) from None
     finally:
         followed.flush()
-    check_all_ran(commands, followed.number)
-    return container
+    return container, left_out(commands, followed.number)
 
 
 def _import_ahead() -> None:
