@@ -19,6 +19,8 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, Any
 
+from runcommit_core.mouth.plain import one_line, paragraph
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -30,8 +32,9 @@ TOLD = "\n  | "
 class RuncommitError(Exception):
     """Everything that runcommit raises on purpose.
 
-    ``str()`` says what failed and where; ``tip``, where there is one, says what to do; ``step`` is
-    the step of the pipeline that raised it, empty outside of one.
+    ``str()`` says what failed and where, in words that are fit for a terminal whoever wrote them;
+    ``tip``, where there is one, says what to do; ``step`` is the step of the pipeline that raised
+    it, empty outside of one.
     """
 
     exit_code = 1
@@ -39,7 +42,10 @@ class RuncommitError(Exception):
 
     def __init__(self, message: str, *, tip: str = "") -> None:
         super().__init__(message)
-        self.tip = tip
+        self.tip = one_line(tip)
+
+    def __str__(self) -> str:
+        return paragraph(super().__str__())
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Let errors be copied and cross processes, whatever their class takes to be made."""

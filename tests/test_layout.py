@@ -49,6 +49,7 @@ ROOMS = """
     staging cachedir
     disk
     errors records version
+    mouth
 """
 """A room imports from rooms on lines below its own, and from no other.
 

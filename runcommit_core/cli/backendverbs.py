@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from runcommit_core.cli import options
+from runcommit_core.cli.say import say
 
 
 @click.group(invoke_without_command=True, short_help="List backends, or begin a new one.")
@@ -28,9 +29,9 @@ def backends(
         return
     from runcommit_core.cli.backends import list_backends, list_copies
 
-    click.echo(list_backends(engine_path, engine_flag, as_json=as_json, only=backend))
+    say(list_backends(engine_path, engine_flag, as_json=as_json, only=backend))
     if verbose and not as_json:
-        click.echo(list_copies(engine_path, engine_flag))
+        say(list_copies(engine_path, engine_flag))
 
 
 @backends.command(short_help="Write the beginnings of a backend called NAME.")
@@ -45,4 +46,4 @@ def new(name: str, folder: Path | None) -> None:
     from runcommit_core.cli.newbackend import write_backend
 
     for path in write_backend(name, folder or Path(f"runcommit-{name}")):
-        click.echo(path)
+        say(path)

@@ -6,6 +6,9 @@ import json
 
 import click
 
+from runcommit_core.cli.say import say
+from runcommit_core.mouth.plain import one_line
+
 as_json_option = click.option("--json", "as_json", is_flag=True, help="As JSON.")
 
 
@@ -31,7 +34,7 @@ def show(as_json: bool) -> None:
         click.echo(json.dumps(said, indent=2))
         return
     for item in contents.items:
-        click.echo(listing.as_text(item))
+        say(one_line(listing.as_text(item)))
     click.echo(
         f"{contents.where}: {contents.count('result')} results, {contents.count('index')} indexes,"
         f" {contents.count('blob')} blobs, {size_text(contents.size)}"
@@ -73,6 +76,6 @@ def prune(
         click.echo(json.dumps([listing.as_json(item) for item in gone], indent=2))
         return
     for item in gone:
-        click.echo(listing.as_text(item))
+        say(one_line(listing.as_text(item)))
     freed = size_text(sum(item.kept.size for item in gone))
     click.echo(f"{'would remove' if dry_run else 'removed'} {len(gone)}, {freed}", err=True)

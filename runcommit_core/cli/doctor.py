@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from runcommit_core.cli import options
+from runcommit_core.mouth.plain import listed, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,12 +70,12 @@ def _text(report: Report) -> Iterator[str]:
 
 def _lines(finding: Finding) -> Iterator[str]:
     status = click.style(f"{finding.status:<8}", fg=_COLOURS[finding.status])
-    said = f"{finding.check}: {finding.found}".splitlines()
+    said = listed(f"{finding.check}: {finding.found}").splitlines()
     wrapped = [part for line in said for part in _wrapped(line)]
     yield f"  {status}{wrapped[0]}"
     yield from (f"{'':{_INDENT}}{line}" for line in wrapped[1:])
     if finding.cure:
-        first, *others = _wrapped(f"→ {finding.cure}")
+        first, *others = _wrapped(one_line(f"→ {finding.cure}"))
         yield f"{'':{_INDENT}}{first}"
         yield from (f"{'':{_INDENT}}  {line}" for line in others)
 

@@ -10,8 +10,10 @@ import click
 from runcommit_core.cli import completion, options
 from runcommit_core.cli.dash import check_dash, standing_in
 from runcommit_core.cli.progress import reporting
+from runcommit_core.cli.say import say
 from runcommit_core.engine.cleanup import CleanUp
 from runcommit_core.engine.interruption import undisturbed
+from runcommit_core.mouth.plain import one_line
 
 _PATH = click.Path(path_type=Path)
 
@@ -98,4 +100,4 @@ def extract(
         click.echo(json.dumps({**metadata(found.result), "extracted": written}))
         return
     for place in found.places:
-        click.echo(place)
+        say(one_line(str(place)))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runcommit_core.api import run_commit
+from runcommit_core.cli.say import PlainFormatter
 from runcommit_core.disk.places import real_place
 from runcommit_core.engine.cleanup import CleanUp
 from runcommit_core.engine.interruption import undisturbed
@@ -70,7 +71,7 @@ def _told_on_failure(place: Path) -> Iterator[FileIO]:
         emptied.truncate()
     # two writers, each of whose writes goes to the end
     handler = logging.FileHandler(place, "a", encoding="utf-8", errors="backslashreplace")
-    handler.setFormatter(logging.Formatter("runcommit: %(message)s"))
+    handler.setFormatter(PlainFormatter("runcommit: %(message)s"))
     log.addHandler(handler)
     log.setLevel(logging.INFO)
     try:

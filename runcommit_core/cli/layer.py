@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from runcommit_core.cli.say import say
+from runcommit_core.mouth.plain import one_line
+
 if TYPE_CHECKING:
     from runcommit_core.layer.compare import Comparison
     from runcommit_core.layer.contents import Contents
@@ -86,7 +89,7 @@ def diff(a: str, b: str, as_json: bool) -> None:
         click.echo(_comparison_json(comparison))
     else:
         for difference in comparison.paths:
-            click.echo(difference)
+            say(one_line(str(difference)))
         if comparison.form:
             click.echo(comparison.form)
     if not comparison.equal:

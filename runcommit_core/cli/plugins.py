@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import click
-
+from runcommit_core.cli.say import say
 from runcommit_core.cli.told import ToldError
 from runcommit_core.errors import RuncommitError
 from runcommit_core.plugins.chosen import installed_points
@@ -19,7 +18,7 @@ def list_plugins(*, as_json: bool) -> None:
         {"name": name, "distribution": " and ".join(map(distribution_of, points)), **_facts(points)}
         for name, points in installed_points().items()
     ]
-    click.echo(json.dumps(rows, indent=2) if as_json else _table(rows))
+    say(json.dumps(rows, indent=2) if as_json else _table(rows))
     if any(row["problem"] for row in rows):
         raise ToldError(1)
 

@@ -9,7 +9,9 @@ import click
 
 from runcommit_core.cli import options
 from runcommit_core.cli.progress import reporting
+from runcommit_core.cli.say import say
 from runcommit_core.errors import EngineError
+from runcommit_core.mouth.plain import one_line
 
 if TYPE_CHECKING:
     from runcommit_core.housekeeping.prune import Choice, Found
@@ -95,12 +97,12 @@ def _prune(choice: Choice, engine: EngineOptions, *, dry_run: bool, as_json: boo
         if as_json:
             rows.append(_row(found, removed=not (dry_run or stays)))
         else:
-            click.echo(_line(found, stays=stays))
+            say(one_line(_line(found, stays=stays)))
     if as_json:
         click.echo(json.dumps(rows, indent=2))
     if pruning.problems:
         raise EngineError(
-            "\n".join(["not all could be removed:", *pruning.problems]),
+            "\n  ".join(["not all could be removed:", *pruning.problems]),
             tip="mend what is said there, then call `runcommit prune` again: it still knows",
         )
 

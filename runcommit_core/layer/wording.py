@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from runcommit_core.mouth.plain import one_line
 from runcommit_core.tar.reader import Kind
 
 if TYPE_CHECKING:
@@ -25,12 +26,7 @@ _STEP = 1000
 
 def printable(path: bytes) -> str:
     """Write a path for people: no control character and no invalid UTF-8 reaches the terminal."""
-    text = path.decode(errors="backslashreplace")
-    if text.isprintable():
-        return text
-    return "".join(
-        each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
-    )
+    return one_line(path.decode(errors="backslashreplace"))
 
 
 def json_path(path: bytes) -> str:

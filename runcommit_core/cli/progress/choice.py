@@ -8,6 +8,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from runcommit_core.cli.say import PlainFormatter
 from runcommit_core.cli.told import ToldError
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def _set_up_logging(reporter: Reporter, verbose: int, *, quiet: bool) -> None:
     """Warnings; with ``-v`` steps, with ``-vv`` every engine command."""
     levels = (logging.ERROR if quiet else logging.WARNING, logging.INFO, logging.DEBUG)
     handler = reporter.handler
-    handler.setFormatter(logging.Formatter("runcommit: %(message)s"))
+    handler.setFormatter(PlainFormatter("runcommit: %(message)s"))
     if reporter.shows_steps:
         handler.addFilter(lambda record: record.name != "runcommit.steps")
     logger = logging.getLogger("runcommit")

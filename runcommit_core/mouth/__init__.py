@@ -1,0 +1,1 @@
+"""What text must be before a person sees it."""
