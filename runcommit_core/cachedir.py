@@ -29,8 +29,8 @@ def cache_dir() -> Path:
 
 def _check_private(path: Path) -> None:
     """Refuse a folder in which somebody else could plant what we then believe."""
-    found = path.stat()
-    if found.st_uid != os.geteuid() or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+    status = path.stat()
+    if status.st_uid != os.geteuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise UsageError(
             f"the cache folder {path} is not yours alone to write",
             tip="set RUNCOMMIT_CACHE_DIR to a folder of your own, or chmod go-w it",

@@ -28,15 +28,15 @@ def tree_digest(source: str | os.PathLike[str], epoch: int) -> str:
     names: dict[tuple[int, int], bytes] = {}
     try:
         for below, path in _walk(top):
-            found = os.lstat(path)
-            facts = (stat.S_IFMT(found.st_mode), stat.S_IMODE(found.st_mode), found.st_uid)
-            time = min(int(found.st_mtime), epoch)
+            status = os.lstat(path)
+            facts = (stat.S_IFMT(status.st_mode), stat.S_IMODE(status.st_mode), status.st_uid)
+            time = min(int(status.st_mtime), epoch)
             hasher.update(b"%d:%b" % (len(below), below))
-            hasher.update(repr((*facts, found.st_gid, time)).encode())
+            hasher.update(repr((*facts, status.st_gid, time)).encode())
             hasher.update(_xattrs(path))
-            first = names.setdefault((found.st_dev, found.st_ino), below)
+            first = names.setdefault((status.st_dev, status.st_ino), below)
             # a second name is told by the first: a copy of the tree can keep them one file
-            hasher.update(_content(path, found) if first is below else b"=%b" % first)
+            hasher.update(_content(path, status) if first is below else b"=%b" % first)
     except OSError as error:
         raise UsageError(f"cannot read the input {os.fsdecode(source)}: {error}") from error
     return hasher.hexdigest()
@@ -57,20 +57,20 @@ def _xattrs(path: bytes) -> bytes:
     try:
         names = sorted(os.listxattr(path, follow_symlinks=False))
         counted = [name for name in names if name != "security.selinux"]
-        found = [(name, os.getxattr(path, name, follow_symlinks=False)) for name in counted]
+        attributes = [(name, os.getxattr(path, name, follow_symlinks=False)) for name in counted]
     except OSError as error:
         if error.errno in (errno.ENOTSUP, errno.ENODATA):
             return b""
         raise
-    return repr(found).encode(errors="surrogateescape") if found else b""
+    return repr(attributes).encode(errors="surrogateescape") if attributes else b""
 
 
-def _content(path: bytes, found: os.stat_result) -> bytes:
-    if stat.S_ISLNK(found.st_mode):
+def _content(path: bytes, status: os.stat_result) -> bytes:
+    if stat.S_ISLNK(status.st_mode):
         link = os.readlink(path)  # noqa: PTH115 - bytes
         return b"%d:%b" % (len(link), link)
-    if not stat.S_ISREG(found.st_mode):
-        return b"%d" % found.st_rdev
+    if not stat.S_ISREG(status.st_mode):
+        return b"%d" % status.st_rdev
     hasher = hashlib.sha256()
     with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - bytes
         while chunk := file.read(_CHUNK):

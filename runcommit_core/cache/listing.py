@@ -145,19 +145,19 @@ def _entry(kept: Kept) -> Entry | None:
 
 
 def _indexes(folder: Path) -> list[Item]:
-    found = []
+    items = []
     for path in folder.glob("*/*.sqlite3"):
         with contextlib.suppress(OSError):
             facts = path.stat()
             used = max(facts.st_mtime, facts.st_atime)
-            found.append(Item("index", Kept(path.stem, path, facts.st_blocks * 512, used)))
-    return found
+            items.append(Item("index", Kept(path.stem, path, facts.st_blocks * 512, used)))
+    return items
 
 
 def _blobs() -> list[Item]:
-    found = []
+    items = []
     for path in (blob_folder() / "sha256").iterdir():
         with contextlib.suppress(OSError):
             facts = path.stat()
-            found.append(Item("blob", Kept(path.name, path, facts.st_size, facts.st_mtime)))
-    return found
+            items.append(Item("blob", Kept(path.name, path, facts.st_size, facts.st_mtime)))
+    return items

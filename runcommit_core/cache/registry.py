@@ -51,13 +51,13 @@ class RegistryStore:
     """Results in one repository of a registry."""
 
     def __init__(self, reference: str) -> None:
-        found = _REFERENCE.fullmatch(reference)
-        if not found:
+        parts = _REFERENCE.fullmatch(reference)
+        if not parts:
             raise UsageError(
                 f"{reference} names no repository", tip="write it like oci://HOST:PORT/REPOSITORY"
             )
         self.name = reference
-        self._host, self._path = found["host"], found["repository"]
+        self._host, self._path = parts["host"], parts["repository"]
         self._opened: Repository | None = None
 
     def get(self, key: str, folder: Path) -> Stored | None:
@@ -65,7 +65,7 @@ class RegistryStore:
         manifest = self._repository().manifest(key)
         if manifest is None:
             return None
-        found, layer = _blobs(manifest, key)
+        document, layer = _blobs(manifest, key)
         place = folder / "shared-layer.tar.zst"
         if layer:
             if layer.size > shutil.disk_usage(folder).free:
@@ -73,7 +73,7 @@ class RegistryStore:
             with place.open("wb") as output:
                 self._download(layer, output)
         said = io.BytesIO()
-        self._download(found, said)
+        self._download(document, said)
         return Stored(said.getvalue(), place if layer else None)
 
     def _download(self, blob: _Blob, output: IO[bytes]) -> None:

@@ -121,11 +121,11 @@ class DirectoryStore:
 
     def kept(self) -> list[Kept]:
         """All results, the least recently used first."""
-        found = []
+        results = []
         for place in _entries(self._folder):
             with contextlib.suppress(OSError):
-                found.append(Kept(place.name, place, _size_of(place), place.lstat().st_mtime))
-        return sorted(found, key=lambda item: (item.used, item.key))
+                results.append(Kept(place.name, place, _size_of(place), place.lstat().st_mtime))
+        return sorted(results, key=lambda item: (item.used, item.key))
 
     def shrink(self, limit: int) -> list[Kept]:
         """Remove the least recently used results until the rest is within ``limit`` bytes."""

@@ -57,6 +57,6 @@ def read_regular(path: Path, limit: int) -> bytes:
         return data
 
 
-def _check(found: os.stat_result, path: Path) -> None:
-    if not stat.S_ISREG(found.st_mode):
+def _check(status: os.stat_result, path: Path) -> None:
+    if not stat.S_ISREG(status.st_mode):
         raise DamagedEntryError(f"{path.name} is no file")

@@ -24,19 +24,19 @@ def list_backends(
 ) -> str:
     """A table of the installed backends, or of one, or the same as JSON."""
     engine = EngineOptions(path=engine_path, flags=engine_flags)
-    found = [item for item in installed() if only in ("", item.name)]
-    if only and not found:
-        found = [named(only)]
+    backends = [item for item in installed() if only in ("", item.name)]
+    if only and not backends:
+        backends = [named(only)]
     with ThreadPoolExecutor() as pool:
-        asked = list(pool.map(lambda item: _ask(item.name, engine), found))
+        asked = list(pool.map(lambda item: _ask(item.name, engine), backends))
     infos = [info for info, _ in asked]
     if as_json:
-        rows = [_row(item, *answer) for item, answer in zip(found, asked, strict=True)]
+        rows = [_row(item, *answer) for item, answer in zip(backends, asked, strict=True)]
         return json.dumps(rows, indent=2)
     lines: list[tuple[str, ...]] = [
         ("BACKEND", "DISTRIBUTION", "ENGINE", "MODE", "STORAGE", "USABLE")
     ]
-    lines += [_cells(item, info) for item, info in zip(found, infos, strict=True)]
+    lines += [_cells(item, info) for item, info in zip(backends, infos, strict=True)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     table = [
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
@@ -44,7 +44,7 @@ def list_backends(
     ]
     told = [
         f"{item.name} lacks {lack.capability}: {lack.reason}"
-        for item, (_, lacks) in zip(found, asked, strict=True)
+        for item, (_, lacks) in zip(backends, asked, strict=True)
         for lack in lacks
     ]
     return "\n".join([*table, *(["", *told] if told else [])])
@@ -57,8 +57,8 @@ def list_copies(engine_path: str | None, engine_flags: tuple[str, ...]) -> str:
 
     lines = []
     for name, engine in usable_engines(EngineOptions(path=engine_path, flags=engine_flags)):
-        if found := occupied(name, engine):
-            number, size = found
+        if total_of_copies := occupied(name, engine):
+            number, size = total_of_copies
             total = "of unknown size" if size is None else size_text(size)
             lines.append(f"{name}: private copies of bases: {number}, {total}")
     return "\n".join(lines)

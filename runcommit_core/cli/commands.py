@@ -36,8 +36,8 @@ class _Verbs(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in _ELSEWHERE:
             module = importlib.import_module(f"runcommit_core.cli.{_ELSEWHERE[cmd_name]}")
-            found: click.Command = getattr(module, cmd_name)
-            return found
+            command: click.Command = getattr(module, cmd_name)
+            return command
         return super().get_command(ctx, cmd_name)
 
 
@@ -128,21 +128,21 @@ def image_id(image: str, platform: str | None, as_json: bool) -> None:
     from runcommit_core.remote.pulling import at_hand
 
     with at_hand(image, platform=platform) as here:
-        found = read_image_id(here, platform=platform)
+        id_read = read_image_id(here, platform=platform)
     if not as_json:
-        click.echo(found.config_digest)
+        click.echo(id_read.config_digest)
         return
     import json
 
     click.echo(
         json.dumps(
             {
-                "config_digest": found.config_digest,
-                "manifest_digest": found.manifest_digest,
-                "docker": found.config_digest,
-                "docker_containerd_store": found.manifest_digest,
-                "podman": found.config_digest.removeprefix("sha256:"),
-                "buildah": found.config_digest.removeprefix("sha256:"),
+                "config_digest": id_read.config_digest,
+                "manifest_digest": id_read.manifest_digest,
+                "docker": id_read.config_digest,
+                "docker_containerd_store": id_read.manifest_digest,
+                "podman": id_read.config_digest.removeprefix("sha256:"),
+                "buildah": id_read.config_digest.removeprefix("sha256:"),
             }
         )
     )

@@ -56,7 +56,7 @@ def base_images(
         return prefixes or [CompletionItem(incomplete, type="file")]
     if transport == "engine":
         return []
-    return [CompletionItem(f"{transport}:{found}") for found in _paths(path)]
+    return [CompletionItem(f"{transport}:{image_path}") for image_path in _paths(path)]
 
 
 def after_base(
@@ -74,12 +74,14 @@ def script(shell: str, command: click.Command, name: str) -> str:
     """What ``eval`` or ``source`` makes the shell complete the command called ``name``."""
     from click.shell_completion import get_completion_class
 
-    found = get_completion_class(shell)
-    if found is None:
+    completion = get_completion_class(shell)
+    if completion is None:
         raise LookupError(shell)
     variable = f"_{name.replace('-', '_').upper()}_COMPLETE"
     # a prefix or a folder is not the end of a word
-    return found(command, {}, name, variable).source().replace(_ADDED, f"{_ADDED}; {_NO_SPACE}")
+    return (
+        completion(command, {}, name, variable).source().replace(_ADDED, f"{_ADDED}; {_NO_SPACE}")
+    )
 
 
 def _matching(names: list[str], incomplete: str) -> list[CompletionItem]:
@@ -92,5 +94,5 @@ def _paths(beginning: str) -> list[str]:
     import glob
     import os
 
-    found = sorted(glob.glob(glob.escape(beginning) + "*"))  # noqa: PTH207 - text, as it was typed
-    return [f"{path}{os.sep}" if os.path.isdir(path) else path for path in found]  # noqa: PTH112
+    paths = sorted(glob.glob(glob.escape(beginning) + "*"))  # noqa: PTH207 - text, as it was typed
+    return [f"{path}{os.sep}" if os.path.isdir(path) else path for path in paths]  # noqa: PTH112

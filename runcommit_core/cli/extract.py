@@ -86,7 +86,7 @@ def extract(
         dashed = check_dash(given["tar"], json=json_output)
         if dashed:
             given["tar"] = stack.enter_context(standing_in())
-        found = run_extract(
+        extracted = run_extract(
             **options.arguments(given), console=reporter.console, progress=reporter.progress
         )
     if dashed:
@@ -96,8 +96,8 @@ def extract(
 
         from runcommit_core.publish.report import metadata
 
-        written = [str(place) for place in found.places]
-        click.echo(json.dumps({**metadata(found.result), "extracted": written}))
+        written = [str(place) for place in extracted.places]
+        click.echo(json.dumps({**metadata(extracted.result), "extracted": written}))
         return
-    for place in found.places:
+    for place in extracted.places:
         say(one_line(str(place)))

@@ -37,8 +37,8 @@ def _places() -> Iterator[Path]:
     names += [point.value for points in installed_points().values() for point in points]
     for name in names:
         package = name.partition(":")[0].partition(".")[0]
-        found = importlib.util.find_spec(package)
-        if found and found.submodule_search_locations:
-            yield from map(Path, found.submodule_search_locations)
-        elif found and found.origin:
-            yield Path(found.origin)
+        spec = importlib.util.find_spec(package)
+        if spec and spec.submodule_search_locations:
+            yield from map(Path, spec.submodule_search_locations)
+        elif spec and spec.origin:
+            yield Path(spec.origin)

@@ -22,22 +22,22 @@ def real_place(place: Path) -> Path:
     Raises UsageError for a stranger's link, for links in a loop and for what cannot be looked at.
     """
     rest = [part for part in reversed(place.parts) if part != place.anchor]
-    found, links = Path(place.anchor or Path.cwd()), 0
+    real, links = Path(place.anchor or Path.cwd()), 0
     while rest:
         part = rest.pop()
         if part == "..":
-            found = found.parent
+            real = real.parent
             continue
-        target = _target_of(found / part, place)
+        target = _target_of(real / part, place)
         if target is None:
-            found /= part
+            real /= part
             continue
         links += 1
         if links > _MOST_LINKS:
             raise UsageError(f"cannot write {place}: its links lead in a loop")
-        found = Path(target.anchor) if target.is_absolute() else found
+        real = Path(target.anchor) if target.is_absolute() else real
         rest += [step for step in reversed(target.parts) if step != target.anchor]
-    return found
+    return real
 
 
 def _target_of(path: Path, asked: Path) -> Path | None:

@@ -100,8 +100,8 @@ def put_aside(path: Path) -> Path | None:
 
     That happens to a process that is killed between two renames.
     """
-    _, found, name = path.name.partition(ASIDE)
-    place = path.with_name(name) if found and name else None
+    _, marked, name = path.name.partition(ASIDE)
+    place = path.with_name(name) if marked and name else None
     return None if place is None or os.path.lexists(place) else place
 
 

@@ -89,11 +89,11 @@ def _cgroups() -> Finding:
 
 
 def _emulators() -> Finding:
-    found = sorted(
+    emulators = sorted(
         path.name.removeprefix("qemu-") for path in _listed(_BINFMT) if path.name.startswith("qemu")
     )
-    if found:
-        return Finding("info", "emulators", f"programs of {', '.join(found)} run here as well")
+    if emulators:
+        return Finding("info", "emulators", f"programs of {', '.join(emulators)} run here as well")
     return Finding(
         "info", "emulators", f"none: only images for {host_platform()} run here",
         "install qemu-user-static (with binfmt support) to run others",

@@ -97,12 +97,12 @@ def _examine(name: str, engine: EngineOptions) -> BackendReport:
 def _diagnosed(name: str, engine: EngineOptions) -> list[Finding]:
     """The backend's own findings; that it fails to find any is one, too."""
     try:
-        found: object = pipeline(find_backend(name), name).diagnose(engine=engine)
+        findings: object = pipeline(find_backend(name), name).diagnose(engine=engine)
     except (UnknownBackendError, BackendContractError) as error:
         return [Finding("problem", "backend", str(error), error.tip)]
     except Exception as error:  # noqa: BLE001 - anybody's code
         return [Finding("warning", "diagnose", f"raised {type(error).__name__}: {error}")]
-    return list(found) if isinstance(found, (list, tuple)) else []
+    return list(findings) if isinstance(findings, (list, tuple)) else []
 
 
 def _finding(finding: Finding) -> dict[str, str]:

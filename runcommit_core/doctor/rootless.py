@@ -84,8 +84,8 @@ def _subordinate(kind: str, name: str) -> Finding:
     if not counts:
         return Finding("problem", kind, f"/etc/{kind} has no range for {name}", cure)
     if sum(counts) < _ENOUGH_IDS:
-        found = f"/etc/{kind} gives {name} {sum(counts)} ids, images may need {_ENOUGH_IDS}"
-        return Finding("warning", kind, found, cure)
+        granted = f"/etc/{kind} gives {name} {sum(counts)} ids, images may need {_ENOUGH_IDS}"
+        return Finding("warning", kind, granted, cure)
     return Finding("ok", kind, f"{sum(counts)} ids for {name}")
 
 
@@ -96,10 +96,10 @@ def _runtime_folder() -> Finding:
     if not value:
         return Finding("warning", check, "is not set", cure)
     try:
-        found = Path(value).stat()
+        status = Path(value).stat()
     except OSError as error:
         return Finding("problem", check, f"{value}: {error.strerror}", cure)
-    if found.st_uid != os.geteuid() or not stat.S_ISDIR(found.st_mode):
+    if status.st_uid != os.geteuid() or not stat.S_ISDIR(status.st_mode):
         return Finding("problem", check, f"{value} is no folder of yours", cure)
     return Finding("ok", check, value)
 

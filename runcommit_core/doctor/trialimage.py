@@ -49,10 +49,10 @@ class TrialImage:
 
 def write_trial_image(folder: Path) -> TrialImage | None:
     """Write the image into the empty ``folder``; None where there is no program to put into it."""
-    found = _program()
-    if found is None:
+    program_and_words = _program()
+    if program_and_words is None:
         return None
-    program, words = found
+    program, words = program_and_words
     name = f"{_PREFIX}{secrets.token_hex(8)}"
     layer = folder / "layer.tar"
     layer.write_bytes(_tar(name, program))

@@ -51,8 +51,8 @@ def become(argv: Sequence[str], env: Mapping[str, str]) -> NoReturn:
 def ended(pid: int) -> int:
     """Wait for a child; its exit code, as a shell tells it of one that a signal has ended."""
     while True:
-        found, status = os.waitpid(pid, 0)
-        if found == pid:
+        pid_ended, status = os.waitpid(pid, 0)
+        if pid_ended == pid:
             return shell_code(status)
 
 

@@ -55,8 +55,8 @@ def _below(ancestor: int) -> list[tuple[int, int]]:
             fields = (folder / "stat").read_text(errors="replace").rpartition(")")[2].split()
             sessions[int(folder.name)] = int(fields[_SESSION])
             children.setdefault(int(fields[_PARENT]), []).append(int(folder.name))
-    found, new = list[int](), children.get(ancestor, [])
+    descendants, new = list[int](), children.get(ancestor, [])
     while new:
-        found += new
+        descendants += new
         new = [child for pid in new for child in children.get(pid, [])]
-    return [(pid, sessions[pid]) for pid in found]
+    return [(pid, sessions[pid]) for pid in descendants]

@@ -182,10 +182,10 @@ class Transport:
         Root can read the store of a rootless engine, too, whose root is another user.
         """
         try:
-            found = Path(folder).stat()
+            status = Path(folder).stat()
         except OSError:
             return False
-        return stat.S_ISDIR(found.st_mode) and (bool(enter) or found.st_uid == 0)
+        return stat.S_ISDIR(status.st_mode) and (bool(enter) or status.st_uid == 0)
 
     def collect_upper(self, upper: Path) -> SavedImage:
         """What ``save`` returns for an image that is an upper directory."""
@@ -394,8 +394,8 @@ def _raise_marker(error: EngineError) -> None:
     """Raise what a command did wrong where the engine only says that it cannot read a file."""
     from runcommit_core.layer.markers import marker_in
 
-    if found := marker_in(error.output):
-        raise found from error
+    if marker := marker_in(error.output):
+        raise marker from error
 
 
 def _saved_image(

@@ -58,8 +58,8 @@ def _allocated(argv: Sequence[str], running: process.Running, said: Path) -> int
     while True:
         code = running.poll()
         words = said.read_text(errors="replace")
-        if found := _ALLOCATED.search(words):
-            return int(found[1])
+        if allocated := _ALLOCATED.search(words):
+            return int(allocated[1])
         if code is not None:
             raise process.failure(argv, code, words)
         if time.monotonic() > end:

@@ -46,9 +46,9 @@ def untold_in(upper: Path, *, enter: Sequence[str] = ()) -> Untold:
 
 def main(upper: str) -> int:
     """Print what was found as JSON."""
-    found = _found(Path(upper))
-    sockets = [os.fsdecode(path) for path in found.sockets]
-    print(json.dumps({"sockets": sockets, "warnings": found.warnings}))  # noqa: T201
+    untold = _found(Path(upper))
+    sockets = [os.fsdecode(path) for path in untold.sockets]
+    print(json.dumps({"sockets": sockets, "warnings": untold.warnings}))  # noqa: T201
     return 0
 
 
@@ -69,8 +69,8 @@ def _below(top: bytes) -> Iterator[tuple[bytes, os.DirEntry[bytes]]]:
     pending = [b""]
     while pending:
         prefix = pending.pop()
-        with os.scandir(os.path.join(top, prefix)) as found:  # noqa: PTH118 - bytes
-            items = list(found)
+        with os.scandir(os.path.join(top, prefix)) as entries:  # noqa: PTH118 - bytes
+            items = list(entries)
         for item in items:
             path = prefix + item.name
             if item.is_dir(follow_symlinks=False):

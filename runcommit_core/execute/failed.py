@@ -53,10 +53,10 @@ def _container_exists(steps: Pipeline, job: Job) -> bool:
     if not provides(steps, "leftovers"):
         return True
     try:
-        found = steps.leftovers(engine=job.engine, ids=(job.id,))
+        leftovers = steps.leftovers(engine=job.engine, ids=(job.id,))
     except RuncommitError:
         return False  # the engine that fails to answer is what the job failed for
-    return any(thing.kind == "container" for thing in found)
+    return any(thing.kind == "container" for thing in leftovers)
 
 
 def _entry(planned: Plan, job: Job) -> Entry:

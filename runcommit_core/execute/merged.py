@@ -100,13 +100,13 @@ def _sparse_layers(job: Job) -> int:
     from runcommit_core.oci.regions import open_layer
     from runcommit_core.tar.reader import TarReader
 
-    found = 0
+    last_sparse = 0
     for place, layer in enumerate(job.base.layers, 1):
         with open_layer(job.locate(layer)) as stream:
             reader = TarReader(stream, name=f"layer {layer.diff_id}")
             if any(entry.segments is not None for entry in reader):
-                found = place
-    return found
+                last_sparse = place
+    return last_sparse
 
 
 def _write(job: Job, count: int) -> _Merged:

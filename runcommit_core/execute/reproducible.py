@@ -116,13 +116,13 @@ def _cure(comparisons: Sequence[Comparison]) -> str:
         for comparison in comparisons
         for each in comparison.paths
     }
-    found = cures(paths)
-    cured = set().union(*found.values())
+    profiles = cures(paths)
+    cured = set().union(*profiles.values())
     tips = []
-    if found:
-        tips.append(f"--clean {','.join(found)} would remove {_count(len(cured), len(paths))}")
+    if profiles:
+        tips.append(f"--clean {','.join(profiles)} would remove {_count(len(cured), len(paths))}")
     if len(cured) < len(paths):
-        rest = "the others" if found else "them"
+        rest = "the others" if profiles else "them"
         tips.append(f"--exclude GLOB would keep {rest} out of the layer, where nobody needs them")
     return "; ".join(tips)
 

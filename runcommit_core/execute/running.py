@@ -66,15 +66,15 @@ def run_steps(planned: Plan, job: Job, commands: Commands) -> Ran:
 
 def _from_load_to_extract(planned: Plan, steps: Pipeline, job: Job, commands: Commands) -> Ran:
     watch = planned.watch
-    base = _load(watch, steps, job)
+    image = _load(watch, steps, job)
     Background(_import_ahead)
     job = resolved(job)
     if (copy := with_workdir(job)) is not job:
         job = copy
         planned.entry.on_base(job.transport.name)
         job.containers.enter_context(in_use(job.transport.name))
-        base = watch.step("load", Image, steps.load, job=job)
-    container, warnings = _run(watch, steps, job, base, commands)
+        image = watch.step("load", Image, steps.load, job=job)
+    container, warnings = _run(watch, steps, job, image, commands)
     committed = watch.step("commit", Image, steps.commit, job=job, container=container)
     saved = watch.step("save", SavedImage, steps.save, job=job, image=committed)
     layers = watch.step("extract", Layers, steps.extract, job=job, saved=saved)
@@ -92,13 +92,13 @@ def _load(watch: Stopwatch, steps: Pipeline, job: Job) -> Image:
     An engine may refuse what is wrong with it before we have read that far: then our words count.
     """
     try:
-        base = watch.step("load", Image, steps.load, job=job)
+        image = watch.step("load", Image, steps.load, job=job)
     except EngineError:
         if job.transport.offered:
             _check_base(job)
         raise
     _check_base(job)
-    return base
+    return image
 
 
 def _check_base(job: Job) -> None:

@@ -39,10 +39,10 @@ def verify(
         layer=dataclasses.replace(job.layer, always=False),
     )
     saved = watch.step("root", SavedImage, steps.root, job=stacked, container=container)
-    found = watch.step("verify", Layers, steps.extract, job=stacked, saved=saved)
+    extracted = watch.step("verify", Layers, steps.extract, job=stacked, saved=saved)
     changes = [
         change
-        for layer in found
+        for layer in extracted
         for change in layer.report.changes
         if not _is_shown_alone(job, stacked, layer, change)
     ]
@@ -66,11 +66,11 @@ def _is_shown_alone(job: Job, stacked: Job, layer: Layer, change: Change) -> boo
     Our layer lists it as the lower layer does, and so cures what the container saw.
     """
     with job.tree() as tree, stacked.tree() as both:
-        base, wanted = tree.get(change.path), both.get(change.path)
-    if base is None or wanted is None or not base.implied:
+        below, wanted = tree.get(change.path), both.get(change.path)
+    if below is None or wanted is None or not below.implied:
         return False
     with TarChanges(lambda: layer.path.open("rb"), name="the differences") as changes:
-        shown = as_listed(changes.entries[change.path], base)
+        shown = as_listed(changes.entries[change.path], below)
     seen, owed = (
         (one.kind, one.mode, one.uid, one.gid, dict(one.xattrs)) for one in (shown, wanted)
     )

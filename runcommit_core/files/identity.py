@@ -42,8 +42,8 @@ def identity_of(job: Job) -> Identity:
     row = _found(users, name, "user")
     uid, gid, home = (int(row[_ID]), int(row[_GROUP]), row[_HOME]) if row else (int(name), 0, "")
     if group:
-        found = _found(groups, group, "group")
-        return Identity(uid=uid, gid=int(found[_ID] if found else group), home=home or "/")
+        group_id = _found(groups, group, "group")
+        return Identity(uid=uid, gid=int(group_id[_ID] if group_id else group), home=home or "/")
     more = [int(each[_ID]) for each in groups if row and row[_NAME] in each[_MEMBERS].split(",")]
     return Identity(uid=uid, gid=gid, groups=tuple(more), home=home or "/")
 

@@ -74,11 +74,11 @@ class Opened:
 @contextlib.contextmanager
 def opened(asked: Extraction, staged: Staging) -> Iterator[Opened]:
     """Check the places before the job runs, and leave nothing beside them when it is over."""
-    found = Opened(asked, staged)
+    output = Opened(asked, staged)
     try:
-        yield found
+        yield output
     finally:
-        found.discard()
+        output.discard()
 
 
 def _folder(asked: Extraction) -> Path | None:

@@ -31,12 +31,12 @@ def read_files(job: Job, paths: Iterable[str], layers: Layers | None = None) -> 
     Raises ArchiveError: a layer is not what its index says
     """
     image = result_image(job, layers or Layers())
-    found = with_result_tree(image, job, lambda tree: _regular(tree, tuple(paths)))
+    texts = with_result_tree(image, job, lambda tree: _regular(tree, tuple(paths)))
     with tempfile.TemporaryDirectory(dir=job.folder) as folder:
-        contents = collect(found.values(), image.layers, job.locate, Path(folder))
+        contents = collect(texts.values(), image.layers, job.locate, Path(folder))
         return {
             path: b"".join(contents.chunks(each.origin.sha256)) if each.node.size else b""
-            for path, each in found.items()
+            for path, each in texts.items()
         }
 
 
@@ -51,15 +51,15 @@ def list_files(job: Job, folders: Iterable[str], layers: Layers | None = None) -
 
 
 def _regular(tree: BaseTree, paths: tuple[str, ...]) -> dict[str, Selected]:
-    found = {}
+    regular = {}
     for path in paths:
         try:
             place = tree.get(resolve(tree, path))
         except UsageError:
             continue
         if place and place.kind is Kind.REGULAR:
-            found[path] = select(tree, [path])[0]
-    return found
+            regular[path] = select(tree, [path])[0]
+    return regular
 
 
 def _below(tree: BaseTree, folders: tuple[str, ...]) -> Iterator[str]:

@@ -60,14 +60,14 @@ def resolve(tree: BaseTree, asked: str) -> bytes:
 
     Raises UsageError: there is nothing, a loop, or something that is no directory on the way
     """
-    found = links.resolve(tree, os.fsencode(asked))
-    if found.obstacle == "missing":
-        raise _missing(tree, asked, found.at)
-    if found.obstacle == "loop":
+    resolved = links.resolve(tree, os.fsencode(asked))
+    if resolved.obstacle == "missing":
+        raise _missing(tree, asked, resolved.at)
+    if resolved.obstacle == "loop":
         raise UsageError(f"cannot extract {asked}: its symlinks lead in a loop")
-    if found.obstacle:
-        raise UsageError(f"cannot extract {asked}: {_shown(found.at)} is no directory")
-    return found.path
+    if resolved.obstacle:
+        raise UsageError(f"cannot extract {asked}: {_shown(resolved.at)} is no directory")
+    return resolved.path
 
 
 def walk(tree: BaseTree, path: bytes, below: bytes) -> Iterator[tuple[bytes, bytes, Node]]:

@@ -105,8 +105,8 @@ def is_labelled(labels: str, ids: Iterable[str]) -> bool:
 
     Docker prints ``a=b,c=d``, podman ``map[a:b c:d]``.
     """
-    found = re.findall(rf"(?:^|[\[,\s]){re.escape(LABEL)}[=:]([0-9a-f]+)(?=[\],\s]|$)", labels)
-    return not set(found).isdisjoint(ids)
+    labelled = re.findall(rf"(?:^|[\[,\s]){re.escape(LABEL)}[=:]([0-9a-f]+)(?=[\],\s]|$)", labels)
+    return not set(labelled).isdisjoint(ids)
 
 
 def bases_of_client(client: Client) -> list[Leftover]:
@@ -135,12 +135,12 @@ def _sizes(client: Client, names: Sequence[str]) -> Sequence[int | None]:
     if not names:
         return ()
     try:
-        found = client.ask(*client.look, "--format", "{{.Size}}", *names).split()
+        sizes = client.ask(*client.look, "--format", "{{.Size}}", *names).split()
     except EngineError as error:
         if not process.missed(error.output):
             raise
         return [None] * len(names)
-    return list(map(int, found))
+    return list(map(int, sizes))
 
 
 def _copy_of(image_id: str) -> str:
@@ -151,11 +151,11 @@ def _copy_of(image_id: str) -> str:
 
 def _is_stranded(name: str) -> bool:
     """Whether a name leads to the registry of a job that is no more: nobody listens there."""
-    found = _TRANSFERRED.fullmatch(name)
-    if found is None:
+    transferred = _TRANSFERRED.fullmatch(name)
+    if transferred is None:
         return False
     try:
-        socket.create_connection(("127.0.0.1", int(found["port"])), timeout=1).close()
+        socket.create_connection(("127.0.0.1", int(transferred["port"])), timeout=1).close()
     except OSError:
         return True
     return False

@@ -150,7 +150,7 @@ def known_jobs() -> Iterator[list[Known]]:
     """All records, oldest first; those of jobs that are no more stay locked within the block."""
     with contextlib.ExitStack() as locks:
         paths = sorted(jobs_folder().glob(f"*{_SUFFIX}"), key=_written)
-        yield [found for path in paths if (found := _known(path, locks))]
+        yield [job for path in paths if (job := _known(path, locks))]
 
 
 @contextlib.contextmanager
@@ -234,8 +234,8 @@ def _decoded(text: bytes, path: Path, *, living: bool) -> Known:
     Raises ArchiveError: it makes no sense
     """
     where = str(path)
-    found = parse_record(text, where)
-    facts = found if found.get("form") == _FORM else {}
+    record = parse_record(text, where)
+    facts = record if record.get("form") == _FORM else {}
     environment = object_at(facts, "environment", where)
     return Known(
         path=path,

@@ -247,12 +247,12 @@ def _in_engine(job: Known) -> Sequence[Leftover]:
 
 def _processes(job: Known) -> list[Leftover]:
     """What goes on without the job: commands of its engine, then what these lost sight of."""
-    found = [(orphan.pid, orphan.command, orphan.end) for orphan in orphans(job.id)]
+    processes = [(orphan.pid, orphan.command, orphan.end) for orphan in orphans(job.id)]
     if job.folder.is_absolute():
-        found += [(stray.pid, stray.command, stray.end) for stray in strays(job.folder)]
+        processes += [(stray.pid, stray.command, stray.end) for stray in strays(job.folder)]
     return [
         Leftover(kind="process", name=f"{pid} ({command})", remove=end)
-        for pid, command, end in {each[0]: each for each in reversed(found)}.values()
+        for pid, command, end in {each[0]: each for each in reversed(processes)}.values()
     ][::-1]
 
 

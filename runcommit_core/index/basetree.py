@@ -67,16 +67,16 @@ class BaseTree:
 
     def get(self, path: bytes) -> Node | None:
         """Look a path up; the root is a directory like any other."""
-        found = self._get(path, len(self._files))
-        return found[0] if found else None
+        node_and_height = self._get(path, len(self._files))
+        return node_and_height[0] if node_and_height else None
 
     def origin(self, path: bytes) -> tuple[int, bytes] | None:
         """Tell which layer (0 is the lowest) has the content at a path, and under which name.
 
         Names of one file have one origin.
         """
-        found = self._get(path, len(self._files))
-        return (found[1], found[0].group or path) if found else None
+        node_and_height = self._get(path, len(self._files))
+        return (node_and_height[1], node_and_height[0].group or path) if node_and_height else None
 
     def children(self, path: bytes) -> list[bytes]:
         """List the names in a directory, in byte order; empty for everything else.
@@ -104,10 +104,10 @@ class BaseTree:
         view = self._views.get(height)
         if view is None:
             view = self._views[height] = _View(self._files[:height])
-        found = view.get(path)
-        if found is None or found[0].kind is not _HARDLINK:
-            return found
-        node, layer = found
+        node_and_height = view.get(path)
+        if node_and_height is None or node_and_height[0].kind is not _HARDLINK:
+            return node_and_height
+        node, layer = node_and_height
         linked = self._get(node.link, layer)
         if linked is None or linked[0].kind is _DIRECTORY:
             raise ArchiveError(
@@ -171,11 +171,11 @@ class _View:
         return layers
 
     def _look_up(self, path: bytes, layers: _Layers) -> tuple[tuple[Node, int] | None, _Layers]:
-        found, below = self._merge(key_of(path), layers)
-        if below and found is not None:
-            self._nodes[path] = found
+        node_and_layer, below = self._merge(key_of(path), layers)
+        if below and node_and_layer is not None:
+            self._nodes[path] = node_and_layer
             self._layers[path] = below
-        return found, below
+        return node_and_layer, below
 
     def _merge(self, key: bytes, layers: _Layers) -> tuple[tuple[Node, int] | None, _Layers]:
         """Merge what the layers say of one path, topmost first."""
@@ -188,12 +188,12 @@ class _View:
             if row is None:
                 continue
             if row.packed:
-                found = unpack(row.packed)
-                if found.kind is not _DIRECTORY:
+                lower = unpack(row.packed)
+                if lower.kind is not _DIRECTORY:
                     if below:
                         break
-                    return (found, layer), ()
-                node = node or found
+                    return (lower, layer), ()
+                node = node or lower
             if visible and (row.packed or row.flags & IMPLIED):
                 is_implied = is_implied or not (below or row.packed)
                 below.append(layer)

@@ -136,10 +136,10 @@ class LayerFile:
 
     def _select(self, query: str, key: bytes) -> Row:
         try:
-            found = self._query(query, (key,)).fetchone()
-            if found is None:
+            row = self._query(query, (key,)).fetchone()
+            if row is None:
                 self._damaged("it has no rows")
-            return _unpack_row(found[0], found[1], self._seed)
+            return _unpack_row(row[0], row[1], self._seed)
         except (sqlite3.Error, struct.error, ValueError, TypeError) as error:
             self._damaged(str(error))
 

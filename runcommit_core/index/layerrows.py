@@ -151,10 +151,10 @@ class LayerRows:
     def _hardlink(self, entry: TarEntry) -> bytes:
         """Pack the target's attributes; a target that is not there yet is left for the end."""
         self._flush()
-        found = self._staged(entry.link)
-        if not found or entry.link == entry.path:
+        linked = self._staged(entry.link)
+        if not linked or entry.link == entry.path:
             return pack_entry(entry, b"")
-        packed = self._linked(entry.path, entry.link, found)
+        packed = self._linked(entry.path, entry.link, linked)
         own = (entry.mode, entry.uid, entry.gid, entry.mtime)
         if self._has_relinked or with_attributes(packed, *own) != packed:
             self._has_relinked = True
@@ -169,8 +169,8 @@ class LayerRows:
 
     def _staged(self, path: bytes) -> bytes:
         query = "SELECT packed FROM temp.staged WHERE key = ?"
-        found = self._connection.execute(query, (key_of(path),)).fetchone()
-        return found[0] if found else b""
+        row = self._connection.execute(query, (key_of(path),)).fetchone()
+        return row[0] if row else b""
 
     def _linked_late(self, key: bytes, packed: bytes, place: int) -> bytes:
         """Pack a hardlink whose target only links lead to; one in a lower layer is noted."""
@@ -178,11 +178,11 @@ class LayerRows:
         parent, slash, name = link.rpartition(b"/")
         target = (self._followed(parent) or b"") + slash + name
         query = "SELECT packed FROM temp.staged WHERE key = ? AND place < ? AND packed != x''"
-        found = self._connection.execute(query, (key_of(target), place)).fetchone()
-        if found is None or found[0][0] == _HARDLINK:
+        row = self._connection.execute(query, (key_of(target), place)).fetchone()
+        if row is None or row[0][0] == _HARDLINK:
             self._outside.append((key,))
             return packed
-        return self._linked(path, target, found[0])
+        return self._linked(path, target, row[0])
 
     def _followed(self, path: bytes) -> bytes | None:
         """Follow the links of this layer on a path; None where they lead in a loop."""
@@ -195,12 +195,12 @@ class LayerRows:
                 del at[-1:]
             elif part not in (b"", b"."):
                 at.append(part)
-                found = self._staged(b"/".join(at))
-                if found and found[0] == _SYMLINK:
+                packed = self._staged(b"/".join(at))
+                if packed and packed[0] == _SYMLINK:
                     links += 1
                     if links > _MAX_LINKS:
                         return None
-                    target = unpack(found).link
+                    target = unpack(packed).link
                     parts += target.split(b"/")[::-1]
                     at = [] if target[:1] == b"/" else at[:-1]
         return b"/".join(at)
@@ -227,9 +227,9 @@ class LayerRows:
             self._flush()
 
     def _is_a_directory(self, path: bytes) -> bool:
-        found = self._staged(path)
-        if not path or found:
-            return not path or is_directory(found)
+        packed = self._staged(path)
+        if not path or packed:
+            return not path or is_directory(packed)
         query = "SELECT 1 FROM temp.staged WHERE key > ? AND key < ?"
         key = key_of(path)
         return self._connection.execute(query, (key + b"\0", key + b"\1")).fetchone() is not None
@@ -277,8 +277,8 @@ class LayerRows:
         """Give every name of a file the attributes of the last hardlink to it, as engines do."""
         path = group_of(packed) or key.replace(b"\0", b"/")
         query = "SELECT mode, uid, gid, mtime FROM temp.relinked WHERE path = ?"
-        found = self._connection.execute(query, (path,)).fetchone()
-        return with_attributes(packed, *found) if found else packed
+        row = self._connection.execute(query, (path,)).fetchone()
+        return with_attributes(packed, *row) if row else packed
 
     def _below_a_file(self, key: bytes, parent: bytes) -> ArchiveError:
         path, above = (part.replace(b"\0", b"/") for part in (key, parent))

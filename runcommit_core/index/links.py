@@ -41,24 +41,24 @@ def resolve(tree: Tree, asked: bytes) -> Resolved:
     asked.
     """
     pending = _components(asked)
-    found: list[bytes] = []
+    resolved: list[bytes] = []
     links = 0
     first: tuple[Obstacle, bytes] | None = None
     while pending:
         name = pending.pop()
         if name == b"..":
-            del found[-1:]
+            del resolved[-1:]
             continue
-        found.append(name)
-        path = b"/".join(found)
+        resolved.append(name)
+        path = b"/".join(resolved)
         node = tree.get(path)
         if node and node.kind is Kind.SYMLINK and links < MOST_LINKS:
             links += 1
-            del found[0 if node.link.startswith(b"/") else -1 :]
+            del resolved[0 if node.link.startswith(b"/") else -1 :]
             pending += _components(node.link)
         elif (obstacle := _obstacle(node, last=not pending)) and not first:
             first = obstacle, path
-    return Resolved(b"/".join(found), *(first or ()))
+    return Resolved(b"/".join(resolved), *(first or ()))
 
 
 def _obstacle(node: Node | None, *, last: bool) -> Obstacle:

@@ -57,10 +57,10 @@ def space_finding(check: str, folder: str | os.PathLike[str]) -> Finding:
         free = shutil.disk_usage(path).free
     except OSError as error:
         return Finding("info", check, f"{folder}: {error.strerror}")
-    found = f"{folder}: {free / (1 << 30):.1f} GiB free"
+    free_space = f"{folder}: {free / (1 << 30):.1f} GiB free"
     if free < _FREE_AT_LEAST:
-        return Finding("warning", check, found, "free some space, or move it to another disk")
-    return Finding("ok", check, found)
+        return Finding("warning", check, free_space, "free some space, or move it to another disk")
+    return Finding("ok", check, free_space)
 
 
 def overlay_finding(

@@ -92,7 +92,7 @@ def canonicalise(
     for changes in raw_layers:
         result.apply(changes, policy.epoch)
     stays = _scrub(result, policy)
-    found = difference(
+    delta = difference(
         result,
         user_xattrs=policy.keep_user_xattrs,
         stays=stays,
@@ -101,13 +101,13 @@ def canonicalise(
     warnings = [warning for changes in raw_layers for warning in changes.warnings]
     if not policy.keep_user_xattrs:
         warnings += user_xattr_warnings(_with_new_user_xattrs(result))
-    if not found.changed and not found.deleted and not policy.always_layer:
+    if not delta.changed and not delta.deleted and not policy.always_layer:
         return LayerReport(None, 0, 0, (), tuple(warnings))
     writer = LayerWriter(output)
-    _write(found, policy, writer)
+    _write(delta, policy, writer)
     diff_id = writer.finish()
     return LayerReport(
-        diff_id, writer.size, writer.entries, tuple(_changes(found)), tuple(warnings)
+        diff_id, writer.size, writer.entries, tuple(_changes(delta)), tuple(warnings)
     )
 
 
@@ -124,11 +124,11 @@ def _scrub(result: Result, policy: Policy) -> Callable[[bytes], bool]:
 _Item = tuple[bytes, bytes, Inode | None, "Node | None"]
 
 
-def _write(found: Difference, policy: Policy, writer: LayerWriter) -> None:
+def _write(changes: Difference, policy: Policy, writer: LayerWriter) -> None:
     """Write everything in canonical order; sort keys are unique, so paths are, too."""
     masters: dict[Inode, tuple[bytes, Attributes]] = {}
     previous = b""
-    for key, path, inode, node in sorted(_items(found), key=lambda item: item[0]):
+    for key, path, inode, node in sorted(_items(changes), key=lambda item: item[0]):
         if key == previous:
             raise ArchiveError(f"{path!r} would be in the layer twice")
         previous = key
@@ -145,12 +145,12 @@ def _write(found: Difference, policy: Policy, writer: LayerWriter) -> None:
             )
 
 
-def _items(found: Difference) -> Iterable[_Item]:
-    for path, _ in found.deleted:
+def _items(changes: Difference) -> Iterable[_Item]:
+    for path, _ in changes.deleted:
         yield whiteout_key(path), whiteout_path(path), None, None
-    for path, inode, node in found.changed:
+    for path, inode, node in changes.changed:
         yield entry_key(path), path, inode, node
-    for path, ancestor, node in found.ancestors:
+    for path, ancestor, node in changes.ancestors:
         yield entry_key(path), path, ancestor, node
 
 
@@ -188,14 +188,14 @@ def _of_base(node: Node, policy: Policy) -> Attributes:
     return Attributes(_DIRECTORY, node.mode, node.uid, node.gid, node.mtime, b"", 0, 0, 0, xattrs)
 
 
-def _changes(found: Difference) -> Iterable[Change]:
+def _changes(changes: Difference) -> Iterable[Change]:
     masters = set()
-    for path, inode, node in found.changed:
+    for path, inode, node in changes.changed:
         size = 0 if inode in masters else inode.entry.size
         if inode.linked:
             masters.add(inode)
         yield Change("changed" if node is not None else "added", path, size)
-    for path, _ in found.deleted:
+    for path, _ in changes.deleted:
         yield Change("removed", path, 0)
 
 

@@ -121,7 +121,7 @@ def _differing(old: Mapping[str, str], new: Mapping[str, str]) -> dict[str, tupl
 
 def _attributes(item: Item) -> dict[str, str]:
     entry = item.entry
-    found = {
+    attributes = {
         "type": KIND_NAMES[entry.kind],
         "mode": f"{entry.mode:04o}",
         "uid": str(entry.uid),
@@ -129,14 +129,14 @@ def _attributes(item: Item) -> dict[str, str]:
         "mtime": str(entry.mtime),
     }
     if entry.link:
-        found["link"] = printable(entry.link)
+        attributes["link"] = printable(entry.link)
     if entry.kind in _DEVICES:
-        found["device"] = f"{entry.major}:{entry.minor}"
+        attributes["device"] = f"{entry.major}:{entry.minor}"
     if entry.kind is Kind.REGULAR:
-        found |= {"size": str(entry.size), "content": f"sha256:{item.sha256}"}
+        attributes |= {"size": str(entry.size), "content": f"sha256:{item.sha256}"}
     for name, value in sorted(entry.xattrs.items()):
-        found[f"xattr {printable(name)}"] = value.hex()
-    return found
+        attributes[f"xattr {printable(name)}"] = value.hex()
+    return attributes
 
 
 def _form(first: Contents, second: Contents) -> FormDifference:

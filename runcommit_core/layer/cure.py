@@ -27,11 +27,11 @@ def cures(paths: Mapping[bytes, bool]) -> dict[str, set[bytes]]:
         is_removed = with_ancestors(
             exclusion(profiles=[profile]).test(lambda path: path not in files)
         )
-        found = {path for path, target in targets.items() if is_removed(target)}
-        if found:
-            removed[profile.name] = found
+        covered = {path for path, target in targets.items() if is_removed(target)}
+        if covered:
+            removed[profile.name] = covered
     chosen: dict[str, set[bytes]] = {}
-    for name, found in sorted(removed.items(), key=lambda item: -len(item[1])):
-        if found - set().union(*chosen.values()):
-            chosen[name] = found
+    for name, covered in sorted(removed.items(), key=lambda item: -len(item[1])):
+        if covered - set().union(*chosen.values()):
+            chosen[name] = covered
     return chosen

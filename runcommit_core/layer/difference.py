@@ -193,7 +193,7 @@ def _ancestors_of(paths: Iterable[bytes], listed: set[bytes]) -> list[bytes]:
 def _ancestor(result: Result, path: bytes) -> tuple[bytes, Inode | None, Node | None]:
     inode = result.present.get(path)
     node = result.tree.get(path)
-    found = inode.entry.kind if inode is not None else node and node.kind
-    if found is not _DIRECTORY:
+    kind = inode.entry.kind if inode is not None else node and node.kind
+    if kind is not _DIRECTORY:
         raise ArchiveError(f"something lies in {path!r}, which is no directory in the result")
     return path, inode, node

@@ -26,22 +26,22 @@ _SECOND = 10**9
 
 
 def disk_entry(
-    name: bytes, path: bytes, found: os.stat_result, xattrs: Mapping[bytes, bytes]
+    name: bytes, path: bytes, status: os.stat_result, xattrs: Mapping[bytes, bytes]
 ) -> TarEntry | None:
     """The entry ``name`` for what stands at ``path``; None for a socket, which no tar can hold."""
-    kind = _KINDS.get(stat.S_IFMT(found.st_mode))
+    kind = _KINDS.get(stat.S_IFMT(status.st_mode))
     if kind is None:
         return None
-    device = found.st_rdev if kind in _DEVICES else 0
+    device = status.st_rdev if kind in _DEVICES else 0
     return TarEntry(
         path=name,
         kind=kind,
-        mode=stat.S_IMODE(found.st_mode),
-        uid=found.st_uid,
-        gid=found.st_gid,
-        mtime=found.st_mtime_ns // _SECOND,
+        mode=stat.S_IMODE(status.st_mode),
+        uid=status.st_uid,
+        gid=status.st_gid,
+        mtime=status.st_mtime_ns // _SECOND,
         link=os.readlink(path) if kind is Kind.SYMLINK else b"",  # noqa: PTH115 - bytes
-        size=found.st_size if kind is Kind.REGULAR else 0,
+        size=status.st_size if kind is Kind.REGULAR else 0,
         major=os.major(device),
         minor=os.minor(device),
         xattrs=xattrs,

@@ -46,7 +46,7 @@ def list_changes(contents: Contents, tree: BaseTree | None) -> list[Listed]:
     Raises ArchiveError: a whiteout of nothing
     """
     items = {item.entry.path: item for item in contents.items}
-    found = []
+    listings = []
     for item in contents.items:
         path = item.entry.path
         try:
@@ -54,10 +54,10 @@ def list_changes(contents: Contents, tree: BaseTree | None) -> list[Listed]:
         except ValueError as error:
             raise ArchiveError(f"{contents.name}: byte {item.offset}: {error}") from None
         if marker is Marker.NONE and path:
-            found.append(Listed(path, _change(item, items, tree), item))
+            listings.append(Listed(path, _change(item, items, tree), item))
         elif marker in (Marker.WHITEOUT, Marker.OPAQUE):
-            found.append(Listed(target, "removed", item))
-    return sorted(found, key=lambda listed: (-listed.item.entry.size, listed.path))
+            listings.append(Listed(target, "removed", item))
+    return sorted(listings, key=lambda listed: (-listed.item.entry.size, listed.path))
 
 
 def tree_text(listed: Iterable[Listed]) -> Iterator[str]:

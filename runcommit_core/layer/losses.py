@@ -57,10 +57,10 @@ def _dropped(what: str, paths: Sequence[bytes]) -> str:
     return f"{what} dropped from {count}, the first is {printable(paths[0])}"
 
 
-def _attributes(found: os.stat_result) -> tuple[int, int, int]:
-    return stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid
+def _attributes(status: os.stat_result) -> tuple[int, int, int]:
+    return stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid
 
 
-def _shown(found: os.stat_result) -> str:
-    mode, uid, gid = _attributes(found)
+def _shown(status: os.stat_result) -> str:
+    mode, uid, gid = _attributes(status)
     return f"{mode:o} {uid}:{gid}"

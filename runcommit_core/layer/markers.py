@@ -59,8 +59,8 @@ def marker_in(words: str) -> ArchiveError | None:
 
     Docker and podman commit a file ``.wh.NAME`` with content, but cannot read it back.
     """
-    found = _STUMBLED.search(words)
-    return _named_like_a_whiteout(found[1].encode()) if found else None
+    stumbled = _STUMBLED.search(words)
+    return _named_like_a_whiteout(stumbled[1].encode()) if stumbled else None
 
 
 def _is_engines(entry: TarEntry, changes: TarChanges, tree: BaseTree, known: set[bytes]) -> bool:

@@ -53,7 +53,7 @@ def find_profiles(names: Iterable[str]) -> tuple[Profile, ...]:
     Raises UsageError: no profile has this name
     """
     known = {name: each for each in profiles() for name in (each.name, *each.aliases)}
-    found = {}
+    by_name = {}
     for name in (part.strip() for text in names for part in text.split(",")):
         if name not in known:
             raise UsageError(
@@ -61,8 +61,8 @@ def find_profiles(names: Iterable[str]) -> tuple[Profile, ...]:
                 + ", ".join(each.name for each in profiles()),
                 tip="`runcommit layer profiles` tells what each removes",
             )
-        found[known[name].name] = known[name]
-    return tuple(found.values())
+        by_name[known[name].name] = known[name]
+    return tuple(by_name.values())
 
 
 def _profile(name: str, table: dict[str, Any]) -> Profile:

@@ -60,8 +60,8 @@ class RootChanges:
     def _walk(self, below: bytes) -> None:
         prefix = below + b"/" if below else b""
         missing = set(self._tree.children(below))
-        with os.scandir(self._root + b"/" + below) as found:
-            items = sorted(found, key=lambda item: item.name)
+        with os.scandir(self._root + b"/" + below) as children:
+            items = sorted(children, key=lambda item: item.name)
         for item in items:
             path = prefix + item.name
             check_name(path)

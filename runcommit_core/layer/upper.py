@@ -65,15 +65,15 @@ class UpperChanges:
         return read_chunks(self._folder + b"/" + entry.path)
 
     def _walk(self, below: bytes) -> None:
-        with os.scandir(self._folder + b"/" + below) as found:
-            for item in sorted(found, key=lambda item: item.name):
+        with os.scandir(self._folder + b"/" + below) as children:
+            for item in sorted(children, key=lambda item: item.name):
                 name = below + b"/" + item.name if below else item.name
                 if self._add(name, item.path, item.stat(follow_symlinks=False)):
                     self._walk(name)
 
-    def _add(self, name: bytes, path: bytes, found: os.stat_result) -> bool:
+    def _add(self, name: bytes, path: bytes, status: os.stat_result) -> bool:
         """Take one file; tell whether it is a directory to go into."""
-        if stat.S_ISCHR(found.st_mode) and found.st_rdev == 0:
+        if stat.S_ISCHR(status.st_mode) and status.st_rdev == 0:
             self.whiteouts.add(name)
             return False
         check_name(name)
@@ -83,20 +83,20 @@ class UpperChanges:
                 f"{self.name}: {name!r} refers to a lower layer",
                 tip="turn redirect_dir and metacopy of the kernel's overlay module off",
             )
-        entry = disk_entry(name, path, found, xattrs)
+        entry = disk_entry(name, path, status, xattrs)
         if entry is None:
             self.warnings.append(socket_warning(name))
             self.whiteouts.add(name)
             return False
         if has_acl(xattrs):
             self._with_acls.append(name)
-        if stat.S_ISDIR(found.st_mode):
+        if stat.S_ISDIR(status.st_mode):
             if xattrs.get(self._opaque) == b"y":
                 self.opaques.add(name)
             self.entries[name] = entry
             return True
-        if found.st_nlink > 1:
-            master = self._masters.setdefault(found.st_ino, name)
+        if status.st_nlink > 1:
+            master = self._masters.setdefault(status.st_ino, name)
             entry = entry if master == name else hardlink_to(master, entry)
         self.entries[name] = entry
         return False

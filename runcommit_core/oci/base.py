@@ -89,6 +89,6 @@ def _check_platform(image: BaseImage, wanted: Platform | None) -> None:
     """Hold the config against the wish; a descriptor may have told another story."""
     if wanted is None:
         return
-    found = image_config(image.config, f"{image.name}: the config").platform
-    if (found.os, found.architecture) != (wanted.os, wanted.architecture):
-        raise ArchiveError(f"{image.name}: is for {found}, not for {wanted}")
+    platform_of_image = image_config(image.config, f"{image.name}: the config").platform
+    if (platform_of_image.os, platform_of_image.architecture) != (wanted.os, wanted.architecture):
+        raise ArchiveError(f"{image.name}: is for {platform_of_image}, not for {wanted}")

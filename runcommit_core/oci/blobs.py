@@ -29,9 +29,9 @@ def read_blob(members: Members, blob: Descriptor, what: str) -> bytes:
         data = members.read(region, region.size)
     if len(data) != blob.size:
         raise ArchiveError(f"{where}: the embedded data has {len(data)} bytes, not {blob.size}")
-    found = digest_of_bytes(data)
-    if found != blob.digest:
-        raise ArchiveError(f"{where}: the bytes have the digest {found}", tip=_TIP)
+    actual = digest_of_bytes(data)
+    if actual != blob.digest:
+        raise ArchiveError(f"{where}: the bytes have the digest {actual}", tip=_TIP)
     return data
 
 

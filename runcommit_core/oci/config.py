@@ -214,10 +214,10 @@ def base_created(config: bytes) -> int | None:
         created = image_config(config).document.get("created")
     except ArchiveError:
         created = parse_object(config, "the base's config").get("created")
-    found = _RFC3339.fullmatch(created) if isinstance(created, str) else None
-    if found is None:
+    timestamp = _RFC3339.fullmatch(created) if isinstance(created, str) else None
+    if timestamp is None:
         return None
-    day, time, offset = found.groups()
+    day, time, offset = timestamp.groups()
     try:
         moment = datetime.fromisoformat(f"{day}T{time}{offset.upper().replace('Z', '+00:00')}")
     except ValueError:

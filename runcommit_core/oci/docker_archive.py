@@ -204,5 +204,5 @@ def _digest(
 
 
 def _digest_in(name: str) -> Digest | None:
-    found = _BY_CONTENT.fullmatch(posixpath.normpath(name))
-    return Digest(f"sha256:{found[1]}") if found else None
+    matched = _BY_CONTENT.fullmatch(posixpath.normpath(name))
+    return Digest(f"sha256:{matched[1]}") if matched else None

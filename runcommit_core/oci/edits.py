@@ -158,15 +158,15 @@ def _set_variable(settings: JsonObject, key: str, value: str, where: str) -> str
 def _expanded(text: str, env: Mapping[str, str]) -> str:
     r"""Put the image's variables in, as ``ENV`` does: $NAME, ${NAME}, ${NAME:-word}, \$."""
 
-    def value(found: re.Match[str]) -> str:
-        if found["escaped"]:
-            return found["escaped"]
-        known = env.get(found["plain"] or found["name"], "")
-        match found["how"]:
+    def value(reference: re.Match[str]) -> str:
+        if reference["escaped"]:
+            return reference["escaped"]
+        known = env.get(reference["plain"] or reference["name"], "")
+        match reference["how"]:
             case "-":
-                return known or found["word"]
+                return known or reference["word"]
             case "+":
-                return found["word"] if known else ""
+                return reference["word"] if known else ""
         return known
 
     return _VARIABLE.sub(value, text)

@@ -138,11 +138,11 @@ def _thawed(value: object) -> JsonObject:
 
 
 def _object_without_duplicates(pairs: list[tuple[str, Any]]) -> JsonObject:
-    found = dict(pairs)
-    if len(found) != len(pairs):
+    members = dict(pairs)
+    if len(members) != len(pairs):
         twice = _first_twice([name for name, _ in pairs])
         raise ValueError(f"the name {twice[:_SHOWN]!r} occurs twice in one object")
-    return found
+    return members
 
 
 def _first_twice(names: list[str]) -> str:

@@ -93,8 +93,8 @@ def _split(rest: str, text: str) -> tuple[Path, str | None]:
         raise UsageError(f"{text!r}: names no path")
     if _exists(rest):
         return Path(rest), None
-    if (found := _DIGEST_SUFFIX.fullmatch(rest)) and _exists(found["path"]):
-        return Path(found["path"]), f"@{found['digest']}"
+    if (pinned := _DIGEST_SUFFIX.fullmatch(rest)) and _exists(pinned["path"]):
+        return Path(pinned["path"]), f"@{pinned['digest']}"
     places = [place for place, character in enumerate(rest) if character == ":"]
     for place in places:
         if place and _exists(rest[:place]):

@@ -176,9 +176,9 @@ class _Verified(io.RawIOBase):
     def _compare(self) -> None:
         if self._size is not None and self._count != self._size:
             raise ArchiveError(f"{self.name}: holds {self._count} bytes instead of {self._size}")
-        found = f"sha256:{self._hasher.hexdigest()}"
-        if found != self._digest:
+        actual = f"sha256:{self._hasher.hexdigest()}"
+        if actual != self._digest:
             raise ArchiveError(
-                f"{self.name}: the bytes have the digest {found} instead of {self._digest}",
+                f"{self.name}: the bytes have the digest {actual} instead of {self._digest}",
                 tip="the blob is damaged or bears a wrong name: fetch or build the image anew",
             )

@@ -122,9 +122,11 @@ def plain(path: Path, diff_id: DiffId) -> Path:
         stored.seek(0)
         target = path if compression is Compression.NONE else path.with_name(path.name + ".tar")
         source = stored if target is path else open_decompressed(stored, compression)
-        found = _hash_and_copy(source, None if target is path else target)
-    if found != diff_id:
-        raise ArchiveError(f"the engine's layer has the diff_id {found}, its config says {diff_id}")
+        hashed = _hash_and_copy(source, None if target is path else target)
+    if hashed != diff_id:
+        raise ArchiveError(
+            f"the engine's layer has the diff_id {hashed}, its config says {diff_id}"
+        )
     if target is not path:
         path.unlink()
     return target

@@ -38,7 +38,7 @@ def installed() -> list[Installed]:
     """The installed backends, in the order of ``auto``."""
     from importlib.metadata import entry_points
 
-    found = [
+    backends = [
         Installed(
             point.name,
             point.dist.name if point.dist else "?",
@@ -48,8 +48,8 @@ def installed() -> list[Installed]:
         for point in entry_points(group=GROUP)
     ]
     if not is_installed():
-        found += _unpacked()
-    return sorted(found, key=lambda item: (_rank(item), item.name, item.distribution))
+        backends += _unpacked()
+    return sorted(backends, key=lambda item: (_rank(item), item.name, item.distribution))
 
 
 def _unpacked() -> list[Installed]:

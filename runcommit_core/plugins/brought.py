@@ -44,12 +44,12 @@ def note_brought(backend: object, name: str) -> None:
 
 def priority_of(backend: object) -> float:
     """Where ``auto`` has this backend; LAST for one that does not say."""
-    found = getattr(backend, "runcommit_priority", LAST)
-    return found if isinstance(found, int | float) else LAST
+    priority = getattr(backend, "runcommit_priority", LAST)
+    return priority if isinstance(priority, int | float) else LAST
 
 
-def _are_words(found: object, kind: type) -> bool:
-    return isinstance(found, kind) and all(isinstance(word, str) for word in found)  # type: ignore[attr-defined]
+def _are_words(value: object, kind: type) -> bool:
+    return isinstance(value, kind) and all(isinstance(word, str) for word in value)  # type: ignore[attr-defined]
 
 
 def _wrong(name: str, attribute: str, what: str) -> BackendContractError:

@@ -75,11 +75,11 @@ def lacking(
     The engine is asked by the backend's own ``lacks`` alone, and by it only what it must be.
     Raises BackendContractError for an answer that is none.
     """
-    found = {lack.capability: lack for lack in _without_steps(steps, backend)}
-    if asked := [name for name in wanted if name not in found]:
+    lacks = {lack.capability: lack for lack in _without_steps(steps, backend)}
+    if asked := [name for name in wanted if name not in lacks]:
         for lack in _declared(steps, backend, engine, run or RunOptions(), asked):
-            found.setdefault(lack.capability, lack)
-    return [found[name] for name in CAPABILITIES if name in wanted and name in found]
+            lacks.setdefault(lack.capability, lack)
+    return [lacks[name] for name in CAPABILITIES if name in wanted and name in lacks]
 
 
 def refuse(
@@ -140,12 +140,12 @@ def _declared(
     if not steps.lacks.get_hookimpls():  # type: ignore[attr-defined]  # pluggy's own
         return []
     answer: object = steps.lacks(engine=engine, run=run, wanted=wanted)
-    found: list[Any] = list(answer) if isinstance(answer, list | tuple) else [answer]
-    for lack in found:
+    lacks: list[Any] = list(answer) if isinstance(answer, list | tuple) else [answer]
+    for lack in lacks:
         if not isinstance(lack, Lack) or lack.capability not in CAPABILITIES or not lack.reason:
             raise BackendContractError(
                 f"lacks of backend {backend!r} answered {lack!r}, it must return a list of"
                 " runcommit_core.Lack(capability, reason), each capability one of"
                 f" {', '.join(CAPABILITIES)}"
             )
-    return found
+    return lacks

@@ -37,14 +37,14 @@ def chosen_plugins(asked: Iterable[object] = ()) -> tuple[Plugin, ...]:
     wanted = _last_words(words)
     names = [name for name in installed if wanted.get(name, True)]
     names += [name for name, takes_part in wanted.items() if takes_part and name not in installed]
-    found: dict[int, Plugin] = {}
+    plugins: dict[int, Plugin] = {}
     for name in names:
         plugin = _named(name, installed)
-        found.setdefault(id(plugin.object), plugin)
+        plugins.setdefault(id(plugin.object), plugin)
     for item in asked:
         if not isinstance(item, str):
-            found.setdefault(id(item), plugin_of("", "", item))
-    return tuple(found.values())
+            plugins.setdefault(id(item), plugin_of("", "", item))
+    return tuple(plugins.values())
 
 
 def installed_points() -> dict[str, list[EntryPoint]]:
@@ -53,10 +53,10 @@ def installed_points() -> dict[str, list[EntryPoint]]:
         return {}
     from importlib.metadata import entry_points
 
-    found: dict[str, list[EntryPoint]] = {}
+    points: dict[str, list[EntryPoint]] = {}
     for point in entry_points(group=GROUP):
-        found.setdefault(point.name, []).append(point)
-    return dict(sorted(found.items()))
+        points.setdefault(point.name, []).append(point)
+    return dict(sorted(points.items()))
 
 
 def check_result(plugins: Sequence[Plugin], watch: Stopwatch, job: Job, layers: Layers) -> None:

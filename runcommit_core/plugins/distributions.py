@@ -18,8 +18,8 @@ def may_have(group: str) -> bool:
     False is certain.  True where a name of it stands in the files, or where distributions lie in
     what is no folder (a zip, a frozen program), which only importlib.metadata can look into.
     """
-    found = _with(group)
-    return found is None or bool(found)
+    distributions = _with(group)
+    return distributions is None or bool(distributions)
 
 
 def names(group: str) -> set[str]:
@@ -33,10 +33,10 @@ def sole(group: str) -> dict[str, str]:
 
     Empty where another number of distributions has some, or may have.
     """
-    found = _with(group) or []
-    if len(found) != 1:
+    distributions = _with(group) or []
+    if len(distributions) != 1:
         return {}
-    lines = _section(found[0].decode(), group)
+    lines = _section(distributions[0].decode(), group)
     pairs = (line.partition("=") for line in lines if "=" in line)
     return {name.strip(): value.strip() for name, _, value in pairs}
 

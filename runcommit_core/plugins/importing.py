@@ -13,7 +13,7 @@ def imported(target: str) -> object:
     module, AttributeError where it has no such object.
     """
     module_name, _, attributes = target.partition(":")
-    found: Any = importlib.import_module(module_name)
+    value: Any = importlib.import_module(module_name)
     for name in filter(None, attributes.split(".")):
-        found = getattr(found, name)
-    return found
+        value = getattr(value, name)
+    return value

@@ -72,14 +72,14 @@ def load_module(name: str, distribution: str, target: str) -> Plugin:
     Raises BackendContractError: it has a wrong hook, or none
     """
     try:
-        found = imported(target)
+        module = imported(target)
     except Exception as error:
         raise UsageError(
             f"plugin {_told(name, distribution)} cannot be imported: "
             f"{type(error).__name__}: {error}",
             tip=_tip(name, distribution),
         ) from error
-    plugin = plugin_of(name, distribution, found)
+    plugin = plugin_of(name, distribution, module)
     if not plugin.hooks:
         raise BackendContractError(
             f"plugin {_told(name, distribution)} has no hook",
@@ -88,20 +88,20 @@ def load_module(name: str, distribution: str, target: str) -> Plugin:
     return plugin
 
 
-def plugin_of(name: str, distribution: str, found: object) -> Plugin:
+def plugin_of(name: str, distribution: str, loaded: object) -> Plugin:
     """The plugin that an object is.
 
     Raises BackendContractError: it has a wrong hook
     """
     try:
-        manager = manager_of([found])
+        manager = manager_of([loaded])
     except (pluggy.PluginValidationError, ValueError) as error:
-        told = _told(name or type(found).__name__, distribution)
+        told = _told(name or type(loaded).__name__, distribution)
         raise BackendContractError(
             f"plugin {told} has a wrong hook: {error}", tip=_tip(name, distribution)
         ) from error
-    callers = manager.get_hookcallers(found) or ()
-    return Plugin(name, distribution, found, frozenset(caller.name for caller in callers))
+    callers = manager.get_hookcallers(loaded) or ()
+    return Plugin(name, distribution, loaded, frozenset(caller.name for caller in callers))
 
 
 def manager_of(plugins: Iterable[object]) -> pluggy.PluginManager:

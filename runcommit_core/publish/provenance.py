@@ -91,7 +91,7 @@ def _subjects(report: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _dependencies(report: dict[str, Any]) -> list[dict[str, Any]]:
     base = report["base"]
-    found = [
+    dependencies = [
         {
             "name": base["reference"],
             "digest": _digest(base["manifest_digest"] or base["config_digest"]),
@@ -99,7 +99,7 @@ def _dependencies(report: dict[str, Any]) -> list[dict[str, Any]]:
         }
     ]
     mounts = report["request"]["run"]["mounts"]
-    return found + [
+    return dependencies + [
         {"name": mount["target"], "digest": mount["digest"]}
         for mount in mounts
         if "digest" in mount

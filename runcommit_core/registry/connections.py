@@ -132,5 +132,5 @@ class Connections:
 
     def _longest_idle(self, *, trusted: bool) -> Connection | None:
         idle = [each for each in self._all if each.idle and each.trusted is trusted]
-        found = [each for each in idle if not each.dropped]
-        return min(found, key=lambda each: each.since, default=None)
+        candidates = [each for each in idle if not each.dropped]
+        return min(candidates, key=lambda each: each.since, default=None)

@@ -320,14 +320,14 @@ class Handler:
             if not upload:
                 return
             upload.write(self.request.body.chunks())
-            wanted, found = query.get("digest", ""), upload.digest
-            if wanted == found:
+            wanted, actual = query.get("digest", ""), upload.digest
+            if wanted == actual:
                 self.endpoint.received.finish(upload)
-                self._created(f"blobs/{found}", found)
+                self._created(f"blobs/{actual}", actual)
             else:
                 self.endpoint.received.discard(upload)
                 self._answer(
-                    400, _error("DIGEST_INVALID", f"these bytes are {found}, not {wanted}")
+                    400, _error("DIGEST_INVALID", f"these bytes are {actual}, not {wanted}")
                 )
 
     @contextlib.contextmanager
@@ -358,10 +358,10 @@ class Handler:
         given = self.request.fields.get("content-range")
         if given is None:
             return True
-        found, size = _CONTENT_RANGE.fullmatch(given), self.request.body.size
-        if not found or int(found[1]) != upload.size:
+        span, size = _CONTENT_RANGE.fullmatch(given), self.request.body.size
+        if not span or int(span[1]) != upload.size:
             return False
-        return size is None or int(found[2]) == upload.size + size - 1
+        return size is None or int(span[2]) == upload.size + size - 1
 
     def _check_room(self) -> None:
         """Take nothing of what is larger than the disk."""
@@ -398,12 +398,12 @@ class Handler:
         """The whole body, if it is no larger than a manifest may be."""
         if (self.request.body.size or 0) > MANIFEST_BYTES:
             return None
-        found = bytearray()
+        document = bytearray()
         for chunk in self.request.body.chunks():
-            found += chunk
-            if len(found) > MANIFEST_BYTES:
+            document += chunk
+            if len(document) > MANIFEST_BYTES:
                 return None
-        return bytes(found)
+        return bytes(document)
 
     def _location(self, rest: str) -> str:
         host = self.request.fields.get("host", self.endpoint.address)

@@ -118,10 +118,10 @@ def read_request(stream: Incoming, invite: Callable[[], None]) -> Request | None
     lines = _head_lines(stream)
     if not lines:
         return None
-    found = _LINE.fullmatch(lines[0])
-    if not found:
+    line = _LINE.fullmatch(lines[0])
+    if not line:
         raise BadRequestError(400, "the first line is no request of HTTP/1.1")
-    method, target, minor = found[1].decode(), found[2].decode(), found[3]
+    method, target, minor = line[1].decode(), line[2].decode(), line[3]
     fields = _fields(lines[1:])
     modern = minor == b"1"
     if (modern or "host" in fields) and not _HOST.fullmatch(fields.get("host", "")):
@@ -191,10 +191,10 @@ def _expects(fields: Mapping[str, str]) -> bool:
 
 def _parameters(query: str) -> dict[str, str]:
     try:
-        found = urllib.parse.parse_qs(query, max_num_fields=_PARAMETERS)
+        parameters = urllib.parse.parse_qs(query, max_num_fields=_PARAMETERS)
     except ValueError as error:
         raise BadRequestError(400, "the query has too many parameters") from error
-    return {name: values[0] for name, values in found.items()}
+    return {name: values[0] for name, values in parameters.items()}
 
 
 def _exactly(stream: Incoming, size: int) -> Iterator[bytes]:
@@ -221,7 +221,7 @@ def _dechunked(stream: Incoming) -> Iterator[bytes]:
 
 
 def _chunk_size(stream: Incoming) -> int:
-    found = _CHUNK_SIZE.fullmatch(stream.readline(_CHUNK_LINE))
-    if not found:
+    number = _CHUNK_SIZE.fullmatch(stream.readline(_CHUNK_LINE))
+    if not number:
         raise ConnectionError("a chunk has no size")
-    return int(found[1], 16)
+    return int(number[1], 16)

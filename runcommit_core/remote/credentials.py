@@ -29,11 +29,11 @@ def find_credentials(host: str, repository: str) -> tuple[str, str] | None:
     for path in auth_files():
         try:
             said = parse_object(path.read_bytes(), str(path))
-            found = _in_file(said, host, repository)
+            credentials = _in_file(said, host, repository)
         except (OSError, ArchiveError):
             continue
-        if found:
-            return found
+        if credentials:
+            return credentials
     return None
 
 
@@ -58,8 +58,8 @@ def _in_file(said: JsonObject, host: str, repository: str) -> tuple[str, str] | 
     auths = object_at(said, "auths", "")
     for name in _names(host, repository):
         auth = text_at(object_at(auths, name, "auths"), "auth", name)
-        if auth and (found := _decoded(auth)):
-            return found
+        if auth and (credentials := _decoded(auth)):
+            return credentials
     helpers = object_at(said, "credHelpers", "")
     helper = text_at(helpers, host, "credHelpers") or text_at(said, "credsStore", "")
     return _from_helper(helper, host) if _HELPER.fullmatch(helper) else None

@@ -173,10 +173,10 @@ class Repository:
 
     def _authorize(self, challenge: str, rights: tuple[str, ...]) -> str:
         """What to answer to ``WWW-Authenticate``: a token, or the user's name and password."""
-        found = find_credentials(self._host, self._path)
+        credentials = find_credentials(self._host, self._path)
         basic = ""
-        if found:
-            basic = "Basic " + base64.b64encode(":".join(found).encode()).decode()
+        if credentials:
+            basic = "Basic " + base64.b64encode(":".join(credentials).encode()).decode()
         scheme, _, rest = challenge.partition(" ")
         if scheme.lower() != "bearer":
             if not basic:
@@ -287,12 +287,12 @@ def _actions(scope: str, path: str, rights: tuple[str, ...]) -> list[str]:
 
 
 def _document(answer: http.client.HTTPResponse) -> bytes:
-    found = b""
-    while chunk := answer.read(_LARGEST_DOCUMENT + 1 - len(found)):
-        found += chunk
-    if len(found) > _LARGEST_DOCUMENT:
+    document = b""
+    while chunk := answer.read(_LARGEST_DOCUMENT + 1 - len(document)):
+        document += chunk
+    if len(document) > _LARGEST_DOCUMENT:
         raise ValueError(f"a document has more than {_LARGEST_DOCUMENT} bytes")
-    return found
+    return document
 
 
 def _token_in(document: bytes, place: str) -> str:

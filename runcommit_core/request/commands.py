@@ -61,9 +61,9 @@ def resolve_commands(
     """
     given = [name for name, value in _kinds(commands, script, argv) if value]
     if len(given) != 1:
-        found = " and ".join(given) if given else "none"
+        ways = " and ".join(given) if given else "none"
         raise UsageError(
-            f"expected one kind of command, found {found}",
+            f"expected one kind of command, found {ways}",
             tip="give -c TEXT (repeatable), or --script FILE, or -- PROGRAM ARG…",
         )
     if argv:

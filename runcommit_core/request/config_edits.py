@@ -71,10 +71,10 @@ def _words(what: str, given: Words | None) -> str | tuple[str, ...] | None:
 
 
 def _ports(text: str) -> list[str]:
-    found = _PORT.fullmatch(text)
-    first, last = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
-    if not found or first not in _PORTS or last not in _PORTS or last < first:
+    matched = _PORT.fullmatch(text)
+    first, last = (int(matched[1]), int(matched[2] or matched[1])) if matched else (0, 0)
+    if not matched or first not in _PORTS or last not in _PORTS or last < first:
         raise UsageError(
             f"{text!r} is no port to expose", tip="write PORT, PORT/udp or FIRST-LAST[/PROTOCOL]"
         )
-    return [f"{port}/{(found[3] or 'tcp').lower()}" for port in range(first, last + 1)]
+    return [f"{port}/{(matched[3] or 'tcp').lower()}" for port in range(first, last + 1)]

@@ -32,7 +32,7 @@ _NEEDLESS = {"--rm", "--rm=true", "-i", "-t", "-it", "-ti", "--interactive", "--
 
 def translated(words: Sequence[str], arguments: Mapping[str, Any]) -> dict[str, Any]:
     """``arguments`` of ``run_commit`` with what the flags say; what is there already wins."""
-    found = dict(arguments)
+    keywords = dict(arguments)
     rest: list[str] = []
     env: dict[str, str] = {}
     for name, value in _pairs(words):
@@ -41,12 +41,12 @@ def translated(words: Sequence[str], arguments: Mapping[str, Any]) -> dict[str, 
         elif name == "flag":
             rest.append(value)
         elif name and not arguments.get(name):
-            found[name] = value
+            keywords[name] = value
     if env:
-        found["env"] = env | dict(found.get("env") or {})
+        keywords["env"] = env | dict(keywords.get("env") or {})
     if rest:
-        found["run_flags"] = [*found.get("run_flags", ()), *rest]
-    return found
+        keywords["run_flags"] = [*keywords.get("run_flags", ()), *rest]
+    return keywords
 
 
 def _pairs(words: Sequence[str]) -> Iterator[tuple[str, str]]:

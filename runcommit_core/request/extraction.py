@@ -63,17 +63,17 @@ def extraction(
         raise UsageError(
             "extracting takes one of -o TAR, --to DIR and --as PATH, not none and not several"
         )
-    found = Extraction(
+    wanted = Extraction(
         asked,
         Path(tar) if tar is not None else None,
         Path(to) if to is not None else None,
         tuple(map(Path, places)),
     )
     if places:
-        _check_places(found)
+        _check_places(wanted)
     else:
-        _check_names(found)
-    return found
+        _check_names(wanted)
+    return wanted
 
 
 def base_name(path: str) -> bytes:
@@ -81,17 +81,17 @@ def base_name(path: str) -> bytes:
     return os.fsencode(posixpath.basename(posixpath.normpath(path)))
 
 
-def _check_places(found: Extraction) -> None:
-    if len(found.places) != len(found.paths):
+def _check_places(wanted: Extraction) -> None:
+    if len(wanted.places) != len(wanted.paths):
         raise UsageError(
-            f"--as names {len(found.places)} places for {len(found.paths)} paths: each --path"
+            f"--as names {len(wanted.places)} places for {len(wanted.paths)} paths: each --path"
             " has one --as, in their order"
         )
 
 
-def _check_names(found: Extraction) -> None:
-    names = found.names
-    for path, name in zip(found.paths, names, strict=True):
+def _check_names(wanted: Extraction) -> None:
+    names = wanted.names
+    for path, name in zip(wanted.paths, names, strict=True):
         if names.count(name) > 1 or (not name and len(names) > 1):
             raise UsageError(
                 f"cannot extract {path}: another path would be called "

@@ -44,26 +44,26 @@ def read_job(path: Path) -> JobFile:
     Raises UsageError, naming file and key, for what is no JSON object, an unknown key, a value of
     the wrong type and a missing ``base``.
     """
-    found = _parsed(path)
+    document = _parsed(path)
     known = keys()
-    for key, value in found.items():
+    for key, value in document.items():
         if key not in known:
             raise UsageError(
                 f"{path}: unknown key {key!r}", tip=f"the keys are {', '.join(sorted(known))}"
             )
         _check(f"{path}: {key}", value, known[key])
-    if "base" not in found:
+    if "base" not in document:
         raise UsageError(f"{path}: the key 'base' is missing")
-    if "paths" not in found and (astray := ExtractKeywords.__annotations__.keys() & found):
+    if "paths" not in document and (astray := ExtractKeywords.__annotations__.keys() & document):
         raise UsageError(f"{path}: the key {min(astray)!r} goes with 'paths', which is missing")
-    log, diff_id = found.pop("log", None), found.pop("diff_id", None)
+    log, diff_id = document.pop("log", None), document.pop("diff_id", None)
     for key in _SPLIT:
-        if key in found:
-            found[key] = _split(f"{path}: {key}", found[key])
-    flags = _split(f"{path}: docker_run_flags", found.pop("docker_run_flags", ()))
+        if key in document:
+            document[key] = _split(f"{path}: {key}", document[key])
+    flags = _split(f"{path}: docker_run_flags", document.pop("docker_run_flags", ()))
     return JobFile(
-        arguments=translated(flags, found) if flags else found,
-        extracts="paths" in found,
+        arguments=translated(flags, document) if flags else document,
+        extracts="paths" in document,
         log=Path(log) if log else None,
         diff_id=Path(diff_id) if diff_id else None,
     )

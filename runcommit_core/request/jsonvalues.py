@@ -31,8 +31,8 @@ def called(kind: Any) -> list[str]:
 
 def schema_of(kind: Any) -> JsonSchema:
     """The JSON schema of ``kind``; several choices where there are."""
-    found = [each for each in map(_schema, _parts(kind)) if each]
-    choices = [each for at, each in enumerate(found) if each not in found[:at]]
+    alternatives = [each for each in map(_schema, _parts(kind)) if each]
+    choices = [each for at, each in enumerate(alternatives) if each not in alternatives[:at]]
     return choices[0] if len(choices) == 1 else {"oneOf": choices}
 
 

@@ -90,15 +90,15 @@ def _wanted(
     for secret in map(parse_secret, secrets):
         if named.setdefault(secret.name, secret) is not secret:
             raise UsageError(f"--secret: there are two secrets with the id {secret.name}")
-    found = [parse_input(item) for item in inputs]
+    parsed = [parse_input(item) for item in inputs]
     placed = [_with_value(mount, named) for mount in map(parse_mount, mounts)]
     names = {mount.name for mount in placed if mount.kind == "secret"}
-    found += [*placed, *(secret for secret in named.values() if secret.name not in names)]
-    check_targets(found)
-    for mount in found:
+    parsed += [*placed, *(secret for secret in named.values() if secret.name not in names)]
+    check_targets(parsed)
+    for mount in parsed:
         if mount.kind in ("bind", "input"):
             existing(mount.source, f"--{'input' if mount.kind == 'input' else 'mount'}")
-    return tuple(found)
+    return tuple(parsed)
 
 
 def _with_value(mount: Wanted, secrets: Mapping[str, Wanted]) -> Wanted:

@@ -49,9 +49,9 @@ class Stopwatch:
         self.seconds[name] = self.seconds.get(name, 0.0) + took
         log.info("%-8s %.2f s", name, took)
         if not isinstance(value, returns):
-            found = "None" if value is None else f"a {type(value).__name__}"
+            returned = "None" if value is None else f"a {type(value).__name__}"
             raise BackendContractError(
-                f"step {name!r} of backend {self._backend!r} returned {found}, "
+                f"step {name!r} of backend {self._backend!r} returned {returned}, "
                 f"it must return runcommit_core.{returns.__name__}"
             )
         return value

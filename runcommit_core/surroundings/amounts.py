@@ -21,10 +21,10 @@ def parse_size(text: str) -> int:
 
     Raises ValueError: it is no size
     """
-    found = _SIZE.fullmatch(text)
-    if not found:
+    amount = _SIZE.fullmatch(text)
+    if not amount:
         raise ValueError(f"{text!r} is no size")
-    return int(float(found[1]) * (1 << _POWERS[found[2].lower()]))
+    return int(float(amount[1]) * (1 << _POWERS[amount[2].lower()]))
 
 
 def size_in_bytes(text: str | int, option: str) -> int:
@@ -37,10 +37,10 @@ def size_in_bytes(text: str | int, option: str) -> int:
 
 def age(text: str) -> float:
     """``30d``, ``12h``, ``90m`` or ``45s`` in seconds; UsageError for anything else."""
-    found = _AGE.fullmatch(text)
-    if not found:
+    amount = _AGE.fullmatch(text)
+    if not amount:
         raise UsageError(f"--older-than {text!r} is no time", tip="write it like 30d or 12h")
-    return float(found[1]) * _SECONDS[found[2]]
+    return float(amount[1]) * _SECONDS[amount[2]]
 
 
 def memory_limit(text: str | int) -> int:
@@ -69,8 +69,8 @@ def stop_timeout(text: str | float) -> float:
 
 def duration(text: str | float, option: str = "--timeout") -> float:
     """``90``, ``90s``, ``5m`` or ``1h30m`` in seconds; UsageError for anything else and for 0."""
-    found = _DURATION.fullmatch(str(text).strip())
-    hours, minutes, seconds = (float(part or 0) for part in found.groups()) if found else (0, 0, 0)
+    given = _DURATION.fullmatch(str(text).strip())
+    hours, minutes, seconds = (float(part or 0) for part in given.groups()) if given else (0, 0, 0)
     total = hours * 3600 + minutes * 60 + seconds
     if not total:
         raise UsageError(f"{option} {text!r} is no duration", tip="write it like 90s, 5m or 1h30m")

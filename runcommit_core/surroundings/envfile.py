@@ -22,10 +22,10 @@ def read_env_file(path: str | os.PathLike[str]) -> dict[str, str]:
         lines = Path(path).read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n")
     except OSError as error:
         raise UsageError(f"cannot read the env file {path}: {error.strerror}") from error
-    found: dict[str, str] = {}
+    variables: dict[str, str] = {}
     for number, line in enumerate(lines, start=1):
-        found |= _variable(line.removesuffix(b"\r"), f"{os.fspath(path)}:{number}")
-    return found
+        variables |= _variable(line.removesuffix(b"\r"), f"{os.fspath(path)}:{number}")
+    return variables
 
 
 def _variable(raw: bytes, where: str) -> dict[str, str]:

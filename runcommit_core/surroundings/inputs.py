@@ -30,14 +30,14 @@ def self_contained(source: Path, spare: Path) -> Path:
 
 
 def _links(folder: Path) -> list[Path]:
-    found = []
+    symlinks = []
     try:
         for place, folders, files in os.walk(folder, onerror=_raise):
             paths = (Path(place, name) for name in (*folders, *files))
-            found += [path for path in paths if path.is_symlink()]
+            symlinks += [path for path in paths if path.is_symlink()]
     except OSError as error:
         raise UsageError(f"--input: cannot read {error.filename}: {error.strerror}") from error
-    return found
+    return symlinks
 
 
 def _raise(error: OSError) -> None:

@@ -92,9 +92,9 @@ class Redactor:
                     start = min(start, len(data) - size)
                     break
         # a secret that is there in full may reach into what would be held
-        for found in self._pattern.finditer(data):
-            if found.start() < start < found.end():
-                start = found.end()
+        for match in self._pattern.finditer(data):
+            if match.start() < start < match.end():
+                start = match.end()
         return len(data) - start
 
     def _text(self, text: str) -> str:
@@ -102,8 +102,8 @@ class Redactor:
 
 
 def _hidden(values: Iterable[bytes]) -> set[bytes]:
-    found = set()
+    hidden = set()
     for value in values:
-        found.add(value.strip())
-        found |= {line for line in value.splitlines() if len(line.strip()) >= _LEAST_LINE}
-    return found - {b""}
+        hidden.add(value.strip())
+        hidden |= {line for line in value.splitlines() if len(line.strip()) >= _LEAST_LINE}
+    return hidden - {b""}

@@ -132,14 +132,14 @@ def _fields(option: str, text: str) -> dict[str, str]:
         (row,) = csv.reader([text], strict=True)
     except (ValueError, csv.Error) as error:
         raise UsageError(f"{option} {text!r} is no list of KEY=VALUE with commas") from error
-    found: dict[str, str] = {}
+    fields: dict[str, str] = {}
     for item in row:
         key, _, value = item.strip().partition("=")
         key = _NAMES.get(key.lower(), key.lower())
-        if key in found:
+        if key in fields:
             raise UsageError(f"{option} {text!r}: {key} is there twice")
-        found[key] = value
-    return found
+        fields[key] = value
+    return fields
 
 
 def _check_keys(option: str, text: str, fields: Mapping[str, str], known: Collection[str]) -> None:

@@ -75,10 +75,10 @@ def _pairs(flags: Sequence[str]) -> Iterator[tuple[str, str]]:
 def _target(flag: str, value: str) -> str:
     if flag in _MOUNT:
         pairs = dict(part.strip('"').partition("=")[::2] for part in value.split(","))
-        found = next((pairs[key] for key in _TARGETS if key in pairs), "")
+        target = next((pairs[key] for key in _TARGETS if key in pairs), "")
     elif flag in _TMPFS:
-        found = value.partition(":")[0]
+        target = value.partition(":")[0]
     else:
         parts = value.split(":")
-        found = parts[0] if len(parts) == 1 else parts[1]
-    return "/" + posixpath.normpath(found).lstrip("/") if found.startswith("/") else ""
+        target = parts[0] if len(parts) == 1 else parts[1]
+    return "/" + posixpath.normpath(target).lstrip("/") if target.startswith("/") else ""

@@ -58,8 +58,8 @@ class ChangesContract:
         ran = bench.job(base, "--user", "root", "-c", script, "-o", layer)
         diff_id = expect_diff_id(ran, duty=_BYTES)
         names = {"it", *(f"it/{name}" for name in _NAMES)}
-        found = expect_paths(layer, names | _TEMPORARY, _REPLACED)
-        at = {name.removeprefix("it/"): member for name, member in found.items()}
+        members = expect_paths(layer, names | _TEMPORARY, _REPLACED)
+        at = {name.removeprefix("it/"): member for name, member in members.items()}
         expect_member(at["was-link"], _TYPES, type=tarfile.SYMTYPE, linkname="one")
         expect_member(at["pipe"], _TYPES, type=tarfile.FIFOTYPE)
         expect_member(at["empty"], _TYPES, type=tarfile.DIRTYPE)

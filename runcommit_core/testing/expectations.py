@@ -115,8 +115,8 @@ def expect_ending(running: Running, said: Path, duty: Duty) -> int:
 def expect_unsaid(ran: Ran, *words: str, duty: Duty) -> None:
     """Expect words to be absent from standard error and from the result."""
     __tracebackhide__ = True
-    for found in (text for text in words if text in ran.stderr + ran.stdout):
-        unmet(duty, f"nobody to say {found!r}", "it was said", ran)
+    for said in (text for text in words if text in ran.stderr + ran.stdout):
+        unmet(duty, f"nobody to say {said!r}", "it was said", ran)
 
 
 def expect_paths(
@@ -124,15 +124,15 @@ def expect_paths(
 ) -> dict[str, tarfile.TarInfo]:
     """Expect a layer to hold exactly these members; the members by name."""
     __tracebackhide__ = True
-    found = _members(layer, duty)
+    members = _members(layer, duty)
     parts = []
-    if missing := sorted(wanted - set(found)):
+    if missing := sorted(wanted - set(members)):
         parts.append(f"it lacks {missing}")
-    if surplus := sorted(set(found) - wanted):
+    if surplus := sorted(set(members) - wanted):
         parts.append(f"it also has {_shortened(surplus)}")
     if parts:
         unmet(duty, f"the layer {layer.name} to hold {sorted(wanted)}", " and ".join(parts))
-    return found
+    return members
 
 
 def expect_member(member: tarfile.TarInfo, duty: Duty = LAYER, **wanted: Any) -> None:
@@ -147,9 +147,9 @@ def expect_member(member: tarfile.TarInfo, duty: Duty = LAYER, **wanted: Any) ->
 def expect_content(layer: Path, name: str, wanted: bytes, duty: Duty = LAYER) -> None:
     """Expect one regular file of a layer to hold these bytes."""
     __tracebackhide__ = True
-    if name not in (found := _members(layer, duty)):
-        unmet(duty, f"{name} in the layer", f"the layer has {_shortened(sorted(found))}")
-    expect_member(found[name], duty, type=tarfile.REGTYPE)
+    if name not in (members := _members(layer, duty)):
+        unmet(duty, f"{name} in the layer", f"the layer has {_shortened(sorted(members))}")
+    expect_member(members[name], duty, type=tarfile.REGTYPE)
     expect_equal(f"the content of {name}", content(layer, name), wanted, duty)
 
 

@@ -78,11 +78,11 @@ class LayerContract:
     def test_the_layer_holds_exactly_what_changed(self, bench: Bench, base: bases.Base) -> None:
         layer = bench.folder / "layer.tar"
         diff_id = expect_diff_id(bench.job(base.ref, *each(CHANGES), "-o", layer))
-        found = expect_paths(layer, CHANGED)
+        members = expect_paths(layer, CHANGED)
         expect_content(layer, "data/changed", b"other\n")
-        expect_member(found["data/chmoded"], mode=0o600)
-        expect_member(found["data/link"], linkname="changed")
-        expect_member(found["data"], mtime=bases.EPOCH)
+        expect_member(members["data/chmoded"], mode=0o600)
+        expect_member(members["data/link"], linkname="changed")
+        expect_member(members["data"], mtime=bases.EPOCH)
         expect_equal("the diff_id", diff_id, bases.digest_of(layer.read_bytes()), _BYTES)
         expect_equal("the diff_id", diff_id, CHANGES_DIFF_ID, _BYTES)
 
@@ -133,9 +133,9 @@ class LayerContract:
             "ln /new/suid /new/zz; ln -s ../nowhere /new/dangling",
         )
         expect_diff_id(bench.job(base.ref, *each(commands), "-o", layer))
-        found = expect_paths(layer, {"new", "new/suid", "new/fifo", "new/zz", "new/dangling"})
-        expect_member(found["new"], mode=0o3777)
-        expect_member(found["new/suid"], mode=0o4755, uid=1000)
-        expect_member(found["new/fifo"], type=tarfile.FIFOTYPE)
-        expect_member(found["new/zz"], type=tarfile.LNKTYPE, linkname="new/suid")
-        expect_member(found["new/dangling"], linkname="../nowhere")
+        members = expect_paths(layer, {"new", "new/suid", "new/fifo", "new/zz", "new/dangling"})
+        expect_member(members["new"], mode=0o3777)
+        expect_member(members["new/suid"], mode=0o4755, uid=1000)
+        expect_member(members["new/fifo"], type=tarfile.FIFOTYPE)
+        expect_member(members["new/zz"], type=tarfile.LNKTYPE, linkname="new/suid")
+        expect_member(members["new/dangling"], linkname="../nowhere")

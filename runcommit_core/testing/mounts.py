@@ -87,8 +87,8 @@ class MountContract:
             if refused(bench, ran, "mount", "tmpfs"):
                 return
             expect_diff_id(ran, duty=_MOUNTS)
-            found = expect_paths(layer, {"in", "in/own"}, _NO_TRACE)
-            expect_member(found["in"], _NO_TRACE, mode=0o755, uid=0, mtime=bases.EPOCH)
+            members = expect_paths(layer, {"in", "in/own"}, _NO_TRACE)
+            expect_member(members["in"], _NO_TRACE, mode=0o755, uid=0, mtime=bases.EPOCH)
         written = (bench.folder / "folder/mine").exists()
         expect(written, "what the command writes to a bind mount to be there", _MOUNTS)
         source = (bench.folder / "file").read_text()

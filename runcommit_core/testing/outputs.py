@@ -79,9 +79,11 @@ class OutputContract:
         ran = bench.run(*job, "--path", "/data", "--path", "/bin/busybox", "-o", tar)
         expect_equal("standard output", expect_success(ran, _FILES).stdout, f"{tar}\n", _FILES)
         names = {"changed", "chmoded", "fifo", "kept", "new", "secret", "tree", "tree/leaf", "zz"}
-        found = expect_paths(tar, {"data", "busybox"} | {f"data/{name}" for name in names}, _FILES)
-        expect_member(found["data/zz"], _FILES, type=tarfile.LNKTYPE)
-        expect_member(found["data/secret"], _FILES, mode=0)
+        members = expect_paths(
+            tar, {"data", "busybox"} | {f"data/{name}" for name in names}, _FILES
+        )
+        expect_member(members["data/zz"], _FILES, type=tarfile.LNKTYPE)
+        expect_member(members["data/secret"], _FILES, mode=0)
         ran = bench.run(*job, "--path", "/data/new", "--path", "/tree", "--to", place)
         expect_success(ran, _FILES)
         expect_equal("standard output", ran.stdout, f"{place}/new\n{place}/tree\n", _FILES)

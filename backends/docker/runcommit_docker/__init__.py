@@ -180,10 +180,10 @@ def _run_words(job: Job, image: Image, *own: str) -> tuple[str, ...]:
 def _storage(job: Job, container: Container) -> tuple[str, str]:
     """The storage driver, and where overlay2 keeps the container's changes."""
     words = '{{.Driver}} {{if eq .Driver "overlay2"}}{{.GraphDriver.Data.UpperDir}}{{end}}'
-    found = process.output(
+    facts = process.output(
         *job.engine.command(PROGRAM), "inspect", "--format", words, container.name
     )
-    driver, _, upper = found.partition(" ")
+    driver, _, upper = facts.partition(" ")
     return driver, upper
 
 

@@ -91,10 +91,10 @@ def client_config(engine: EngineOptions) -> tuple[Path, dict[str, Any]]:
     named = dict(flag_values(engine.flags, flags)).get("config") or os.environ.get("DOCKER_CONFIG")
     folder = Path(named) if named else Path.home() / ".docker"
     try:
-        found = json.loads((folder / "config.json").read_text())
+        config = json.loads((folder / "config.json").read_text())
     except (OSError, ValueError):
-        found = None
-    return folder, found if isinstance(found, dict) else {}
+        config = None
+    return folder, config if isinstance(config, dict) else {}
 
 
 def lacking(engine: EngineOptions, run: RunOptions, wanted: Collection[str]) -> Iterator[Lack]:

@@ -55,16 +55,16 @@ def describe(engine: EngineOptions) -> EngineInfo:
 @hookimpl
 def lacks(run: RunOptions, wanted: Collection[str]) -> list[Lack]:
     """Tell what needs an engine."""
-    found = [
+    lacking = [
         Lack("run-flag", "the native backend has no engine that takes options of its own"),
         Lack("registry", "the native backend unpacks bases itself, so no registry takes part"),
         *limits.lacking(),
     ]
     if run.network not in {None, "none", "host"}:
-        found.append(
+        lacking.append(
             Lack("network", "the native backend makes no networks", "choose --network none or host")
         )
-    return [lack for lack in found if lack.capability in wanted]
+    return [lack for lack in lacking if lack.capability in wanted]
 
 
 @hookimpl
@@ -136,10 +136,10 @@ def enter(job: Job, container: Container) -> Entry:
 def leftovers(ids: Sequence[str]) -> list[Leftover]:
     """Find folders of jobs by the job's id, which is in all their names."""
     remove = inventory.orphans_first(ids, lambda name: store.clear(store.job_folder(name)))
-    found = inventory.of_jobs(
+    of_jobs = inventory.of_jobs(
         ids, containers=store.containers(), images=(), remove=remove, remove_image=remove
     )
-    return [*found, *store.unfinished(ids), *limits.leftovers(ids)]
+    return [*of_jobs, *store.unfinished(ids), *limits.leftovers(ids)]
 
 
 @hookimpl

@@ -56,10 +56,10 @@ def _subordinate() -> tuple[str, str]:
         return "-", f"there is no {' and no '.join(missing)} (Debian: the package uidmap)"
     maps = []
     for path, own in zip(_FILES, (os.geteuid(), os.getegid()), strict=True):
-        found = _range(path)
-        if found is None:
+        granted = _range(path)
+        if granted is None:
             return "-", f"{path} gives this user no subordinate ids"
-        maps.append(f"0,{own},1,1,{found[0]},{found[1]}")
+        maps.append(f"0,{own},1,1,{granted[0]},{granted[1]}")
     return ":".join(maps), _problem_of_namespaces()
 
 
@@ -84,5 +84,5 @@ def _range(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     rows = [line.split(":") for line in lines]
-    found = [row for row in rows if len(row) == _FIELDS and row[0] in names]
-    return (int(found[0][1]), int(found[0][2])) if found else None
+    ranges = [row for row in rows if len(row) == _FIELDS and row[0] in names]
+    return (int(ranges[0][1]), int(ranges[0][2])) if ranges else None

@@ -151,15 +151,15 @@ def _list_of(name: str) -> Path:
 
 def copies() -> list[Leftover]:
     """The bases that are unpacked; each has the size of those layers that go with it."""
-    found = _lists()
+    lists = _lists()
     return [
         Leftover(
             kind="base",
             name=told["name"],
-            size=_size([folder() / "layers" / each for each in _own(told, found)]),
+            size=_size([folder() / "layers" / each for each in _own(told, lists)]),
             remove=functools.partial(_forget, told["name"]),
         )
-        for told in found
+        for told in lists
     ]
 
 

@@ -13,22 +13,22 @@ def beneath(root: str, path: str) -> str:
     Links on the way are the container's own, so an absolute one begins at ``root``, and no ``..``
     leads out.  What is not there is not looked at.  Raises OSError for links in a circle.
     """
-    found: list[str] = []
+    parts_beneath: list[str] = []
     pending = _parts(path)
     for _ in range(_MOST_STEPS):
         if not pending:
-            return "/".join(found)
+            return "/".join(parts_beneath)
         part = pending.pop()
         if part == "..":
-            del found[-1:]
+            del parts_beneath[-1:]
             continue
-        here = os.path.join(root, *found, part)
+        here = os.path.join(root, *parts_beneath, part)
         if os.path.islink(here):
             link = os.readlink(here)
-            found = [] if link.startswith("/") else found
+            parts_beneath = [] if link.startswith("/") else parts_beneath
             pending += _parts(link)
         else:
-            found.append(part)
+            parts_beneath.append(part)
     raise OSError(f"the links on the way to {path!r} lead in a circle")
 
 

@@ -112,10 +112,10 @@ def _make(view: str, stubs: str, path: str, *, is_folder: bool) -> None:
 
 def look_like(there: str, here: str) -> None:
     """Give a folder another's owner, mode, attributes and time."""
-    found = os.stat(there)
-    os.chown(here, found.st_uid, found.st_gid)
-    os.chmod(here, found.st_mode & 0o7777)
+    status = os.stat(there)
+    os.chown(here, status.st_uid, status.st_gid)
+    os.chmod(here, status.st_mode & 0o7777)
     for name in os.listxattr(there):
         if not name.startswith(_ITS_OWN):
             os.setxattr(here, name, os.getxattr(there, name))
-    os.utime(here, ns=(found.st_atime_ns, found.st_mtime_ns))
+    os.utime(here, ns=(status.st_atime_ns, status.st_mtime_ns))

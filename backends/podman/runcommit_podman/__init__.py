@@ -123,8 +123,8 @@ def resolve(job: Job, reference: str) -> Image:
     """Find a local image, else pull it with the user's own credentials; name it for a push."""
     inspect = _client(job.engine).look
     look = functools.partial(settled, UNFINISHED, images.inspected, *inspect)
-    found = images.resolve(job, _images(job), reference, look)
-    return replace(found, id=f"sha256:{found.id}")
+    image = images.resolve(job, _images(job), reference, look)
+    return replace(image, id=f"sha256:{image.id}")
 
 
 @hookimpl
@@ -225,9 +225,9 @@ def _transfer(job: Job, verb: str, access: Access, reference: str) -> None:
 
 def _failure(job: Job, completed: process.Completed) -> RuncommitError:
     """Tell the command's failure from podman's, which makes no working directory."""
-    found = containers.outcome(job, _client(job.engine))
-    if job.run.workdir and not found.begun and NO_WORKDIR in completed.output:
+    outcome = containers.outcome(job, _client(job.engine))
+    if job.run.workdir and not outcome.begun and NO_WORKDIR in completed.output:
         return containers.missing_workdir(PROGRAM, job.run.workdir)
     # podman misses some kills for want of memory
-    found = replace(found, out_of_memory=found.out_of_memory or None)
-    return containers.failed(job, completed, found)
+    outcome = replace(outcome, out_of_memory=outcome.out_of_memory or None)
+    return containers.failed(job, completed, outcome)

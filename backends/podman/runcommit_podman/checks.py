@@ -93,8 +93,8 @@ def check_platform(job: Job) -> None:
 def info(engine: EngineOptions, template: str) -> dict[str, Any]:
     """What ``podman info`` says in that form, which is JSON."""
     words = process.output(*engine.command(PROGRAM), "info", "--format", template)
-    found: dict[str, Any] = json.loads(words)
-    return found
+    facts: dict[str, Any] = json.loads(words)
+    return facts
 
 
 def _limits_elsewhere(host: dict[str, Any], limits: Collection[str]) -> Iterator[Lack]:

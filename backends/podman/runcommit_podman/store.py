@@ -42,9 +42,11 @@ def read_store(job: Job, container: Container) -> Store:
     Raises EngineError where podman compares wrongly and the container's ids are shifted as well.
     """
     inspect = (*job.engine.command(PROGRAM), "--log-level=debug", "container", "inspect")
-    found = process.checked(process.attempt(*inspect, "--format", _FACTS, container.name))
+    inspected = process.checked(process.attempt(*inspect, "--format", _FACTS, container.name))
     return store_from(
-        **json.loads(found.output), said=found.errors, ask=functools.partial(_graph_status, job)
+        **json.loads(inspected.output),
+        said=inspected.errors,
+        ask=functools.partial(_graph_status, job),
     )
 
 
@@ -73,8 +75,8 @@ def store_from(
 
 
 def _is_native(said: str, ask: Callable[[], dict[str, str] | None]) -> bool:
-    if found := _NATIVE.search(said):
-        return found[1] == "true"
+    if verdict := _NATIVE.search(said):
+        return verdict[1] == "true"
     return overlays.is_native(ask())
 
 

@@ -160,8 +160,8 @@ def deliver(job: Job, reference: str) -> Image:
 def resolve(job: Job, reference: str) -> Image:
     """Find a local image, else pull it with the service's credentials; name it for a push."""
     look = functools.partial(held.look, service_of(job).wire)
-    found = images.resolve(job, _images(job), reference, look)
-    return replace(found, id=f"sha256:{found.id}")
+    image = images.resolve(job, _images(job), reference, look)
+    return replace(image, id=f"sha256:{image.id}")
 
 
 @hookimpl

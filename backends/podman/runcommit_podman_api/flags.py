@@ -69,10 +69,10 @@ def _parts(words: tuple[str, ...]) -> Iterator[Part]:
             raise UsageError(f"--run-flag {word!r} needs a value")
         place, form = _FLAGS[flag]
         try:
-            found = form(value)
+            formed = form(value)
         except (KeyError, ValueError) as error:
             raise UsageError(f"--run-flag {flag} does not take {value!r}") from error
-        yield _at(place, found) if place else found
+        yield _at(place, formed) if place else formed
 
 
 def _cut(word: str) -> tuple[str, str | None]:

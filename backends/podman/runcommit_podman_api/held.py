@@ -123,8 +123,8 @@ def _look(wire: Wire, name: str) -> images.Facts | None:
     answer = wire.ask(f"look for the image {name}", "get", _path(name, "json"), gone=True)
     if answer.status_code == NOT_FOUND:
         return None
-    found = answer.json()
-    return found["Id"], tuple(found["RootFS"]["Layers"] or ())
+    facts = answer.json()
+    return facts["Id"], tuple(facts["RootFS"]["Layers"] or ())
 
 
 def _transfer(wire: Wire, verb: str, access: Access, reference: str) -> None:
