@@ -19,6 +19,7 @@ from runcommit_core.engine.choosing import selecting
 from runcommit_core.engine.cures import cure_for
 from runcommit_core.plugins import backends
 from runcommit_core.plugins.backends import Installed, pipeline
+from runcommit_core.plugins.builtin import BUILT_IN
 from runcommit_core.testing import bases
 from tests import canned
 
@@ -88,7 +89,7 @@ def test_auto_tries_lower_priorities_first(monkeypatch: pytest.MonkeyPatch):
 
 def test_a_broken_backend_is_tried_last(monkeypatch: pytest.MonkeyPatch):
     item = Installed("broken", "d", "1", Point("no_such_module_here"))  # type: ignore[arg-type]
-    assert backends._rank(item) == (float("inf"), 4)
+    assert backends._rank(item) == (float("inf"), len(BUILT_IN))
 
 
 def test_a_backend_that_was_left_open_is_placed_when_it_is_needed(

@@ -1,394 +1,347 @@
-"""Bases from registries, and images pushed to them: a real registry on the loopback."""
+"""Engines on another machine, by tcp and by ssh: what docs/how-to/remote-engines.md promises."""
 
 from __future__ import annotations
 
 import contextlib
 import json
-import socket
-import threading
-from typing import TYPE_CHECKING, Any
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from click.testing import CliRunner
 
-from runcommit_core import process, run_commit
-from runcommit_core.cli.commands import cli
-from runcommit_core.errors import ArchiveError, EngineError, RuncommitError, UsageError
-from runcommit_core.interface.progress import ignore
-from runcommit_core.oci.base import open_base
-from runcommit_core.oci.remotenames import parse_remote_name
-from runcommit_core.remote.blobs import blob_folder, hold_blobs, shrink_blobs
-from runcommit_core.remote.pulling import open_remote
-from runcommit_core.remote.pushing import push
-from runcommit_core.testing import bases
-from tests import canned, images
-from tests.registries import HASHED, USER, login, registry
-from tests.test_backends import host_bench
+from runcommit_core.testing import BackendContract, Bench, bases
+from tests.terminals import terminal
+from tests.test_backends import REMOVE, host_bench, run_on
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
-    from runcommit_core.oci.model import BaseImage
+    from tests.bases import Base
     from tests.hosts import Host
 
+BY_SSH = pytest.mark.hosts("docker-ssh", "podman-ssh")
+PLAIN = ("echo x > /x", "sha256:cf2162be7114d453a7ff75b12df9773cb11a7f9bfd5a0e2f6e4cc9e5b986b85c")
+"""A command, and the layer of it that every engine gives."""
 
-@pytest.fixture(autouse=True)
-def _private(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "DOCKER_CONFIG", "REGISTRY_AUTH_FILE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("RUNCOMMIT_CACHE_DIR", str(tmp_path / "cache"))
+SLEEPING = "trap exit TERM; echo started; while :; do sleep 0.1; done"
+SMALL = 1 << 20
+
+
+@pytest.mark.hosts("docker-tcp", "podman-ssh")
+class TestFar:
+    """Tests of the contract that tell what the same engine here does not; it has what they need.
+
+    All others pass there, too: inherit from ``BackendContract`` to see it.
+    """
+
+    @pytest.fixture
+    def bench(self, host: Host, shared_tmp: Path) -> Bench:
+        return host_bench(host, shared_tmp)
+
+    @pytest.fixture(autouse=True)
+    def _host(self, host: Host) -> None:
+        self.host = host
+
+    def interfaces(self) -> set[str]:
+        return set(there(self.host, "ls", "/proc/sys/net/ipv4/neigh").split()) - {"default"}
+
+    def run_image(self, bench: Bench, name: str) -> str:
+        try:
+            return run_on(self.host, name)
+        finally:
+            self.host.run(*REMOVE[self.host.program], name)
+
+    base = BackendContract.base
+    nothing_stays = BackendContract.nothing_stays
+
+    test_the_layer = BackendContract.test_the_layer_holds_exactly_what_changed
+    test_transports = BackendContract.test_both_transports_give_the_same_layer
+    test_network = BackendContract.test_the_machines_network
+    test_mounts = BackendContract.test_mounts_leave_no_trace
+    test_verify = BackendContract.test_base_and_layer_are_what_the_container_saw
+    test_memory = BackendContract.test_memory_is_limited
+    test_every_form = BackendContract.test_one_run_gives_every_form_of_the_image
+    test_killed = BackendContract.test_prune_removes_what_a_killed_job_left
+
+
+def there(host: Host, *command: str) -> str:
+    """What a command on the far machine says."""
+    return host.run(*shlex.split(host.env["RUNCOMMIT_TEST_FAR"]), *command).stdout
+
+
+def layer_of(host: Host, base: Base, *words: str, **options: object) -> str:
+    """The diff_id of ``PLAIN`` there."""
+    job = ("run", "--no-cache", "--network", "none", *words, base.ref, "-c", PLAIN[0])
+    return host.runcommit(*job, **options).stdout.strip()  # type: ignore[arg-type]
+
+
+# --- how an engine is chosen
 
 
 @pytest.fixture
-def served(machine: None, tmp_path: Path) -> Iterator[str]:
-    with registry(tmp_path / "registry") as called:
-        yield called
+def far_context(host: Host, tmp_path: Path) -> dict[str, str]:
+    """Variables of a client whose current context is the far daemon's."""
+    variables = {"DOCKER_CONFIG": str(tmp_path), "DOCKER_HOST": ""}
+    address = f"host={host.env['DOCKER_HOST']}"
+    host.run("docker", "context", "create", "far", "--docker", address, env=variables)
+    host.run("docker", "context", "use", "far", env=variables)
+    return variables
 
 
-Send = "Callable[..., BaseImage]"
+@pytest.mark.hosts("docker-ssh")
+def test_the_current_context(host: Host, busybox_base: Base, far_context: dict[str, str]):
+    plan = host.runcommit("run", "--explain", busybox_base.ref, "-c", "true", env=far_context)
+    assert "docker --context far run" in plan.stdout
+    assert "-R 127.0.0.1:0:127.0.0.1:PORT" in plan.stdout
+    assert "upper" not in plan.stdout
+    assert layer_of(host, busybox_base, env=far_context) == PLAIN[1]
 
 
-@pytest.fixture
-def send(machine: None, tmp_path: Path) -> Callable[..., BaseImage]:
-    """Push an image with these layers; what it is here."""
+@pytest.mark.hosts("docker-tcp")
+def test_a_context_by_name(host: Host, busybox_base: Base, far_context: dict[str, str]):
+    host.run("docker", "context", "use", "default", env=far_context)
+    by_name = {**far_context, "DOCKER_CONTEXT": "far"}
+    assert layer_of(host, busybox_base, env=by_name) == PLAIN[1]
+    by_flag = ("--engine-flag=--context=far", "-v")
+    assert layer_of(host, busybox_base, *by_flag, env=far_context) == PLAIN[1]
+    unknown = host.runcommit(
+        *("run", busybox_base.ref, "-c", "true"), check=False,
+        env={**far_context, "DOCKER_CONTEXT": "other"},
+    )  # fmt: skip
+    assert unknown.returncode == 2
+    assert 'context "other"' in unknown.stderr
 
-    def send(name: str, *layers: bytes, **config: Any) -> BaseImage:
-        files = images.oci_files(images.image(*layers, **config))
-        path = images.write_directory(tmp_path / images.digest(name.encode())[7:], files)
-        image = open_base(f"oci:{path}")
-        push(image, parse_remote_name(name), "", ignore)
-        return image
 
-    return send
+@pytest.mark.hosts("podman-ssh")
+def test_podmans_default_connection(host: Host, busybox_base: Base, tmp_path: Path):
+    settings = tmp_path / "containers.conf"
+    settings.touch()
+    variables = {"CONTAINERS_CONF": str(settings)}
+    address, key = host.env["CONTAINER_HOST"], host.env["CONTAINER_SSHKEY"]
+    add = ("podman", "system", "connection", "add", "--identity", key, "far", address)
+    host.run("env", "-u", "CONTAINER_HOST", *add, env=variables)
+    remote = ("env", "-u", "CONTAINER_HOST", host.python, "-m", "runcommit_core", "run")
+    job = ("--no-cache", "--network=none", busybox_base.ref, "-c", PLAIN[0])
+    by_flag = "--engine-flag=--connection=far"
+    assert host.run(*remote, by_flag, *job, env=variables).stdout.strip() == PLAIN[1]
+    plan = host.run(*remote, "--engine-flag=--remote", "--explain", *job, env=variables).stdout
+    assert "podman --remote --connection far run" in plan
+
+
+@pytest.mark.hosts("docker-tcp")
+def test_another_context_in_mid_job(
+    host: Host, busybox_base: Base, far_context: dict[str, str], shared_tmp: Path
+):
+    cache = {**far_context, "RUNCOMMIT_CACHE_DIR": str(shared_tmp / "cache")}
+    with sleeping(host, busybox_base, shared_tmp, cache) as popen:
+        host.run("docker", "context", "use", "default", env=far_context)
+        popen.send_signal(signal.SIGTERM)
+        assert popen.wait(30) == 128 + signal.SIGTERM
+    assert host.leftovers() == set()
+    host.run("docker", "context", "use", "far", env=far_context)
+    with sleeping(host, busybox_base, shared_tmp, cache) as popen:
+        host.run("docker", "context", "use", "default", env=far_context)
+        popen.send_signal(signal.SIGKILL)
+        popen.wait(10)
+    assert len(host.leftovers()) == 1
+    host.runcommit("prune", env=cache)
+    assert host.leftovers() == set()
 
 
 @contextlib.contextmanager
-def pulled(name: str, folder: Path, **options: Any) -> Iterator[BaseImage]:
-    with contextlib.ExitStack() as cleanup:
-        yield open_remote(name, folder, cleanup, **options)
+def sleeping(
+    host: Host, base: Base, folder: Path, env: dict[str, str]
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A job whose command has begun and does not end."""
+    said = folder / "said"
+    job = ("run", "--no-cache", "--network=none", base.ref, "-c", SLEEPING)
+    with said.open("wb") as file:
+        popen = host.popen(
+            host.python, "-m", "runcommit_core", *job,
+            env=env, stdin=subprocess.DEVNULL, stdout=file, stderr=file,
+        )  # fmt: skip
+    try:
+        wait(lambda: "started\n" in said.read_text(), said)
+        yield popen
+    finally:
+        popen.kill()
+        popen.wait()
 
 
-# -- names
+def wait(ready: Callable[[], bool], said: Path, seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not ready():
+        assert time.monotonic() < end, said.read_text()
+        time.sleep(0.05)
 
 
-@pytest.mark.parametrize(
-    ("text", "server", "path", "reference"),
-    [
-        ("docker://debian:12", "docker.io", "library/debian", "12"),
-        ("docker://me/app", "docker.io", "me/app", "latest"),
-        ("docker://h.example/a/b__c:t.1", "h.example", "a/b__c", "t.1"),
-        ("docker://localhost/a", "localhost", "a", "latest"),
-        ("docker://h:5000/a@sha256:" + "0" * 64, "h:5000", "a", "sha256:" + "0" * 64),
-        ("docker://h:5000/a:t@sha256:" + "0" * 64, "h:5000", "a", "sha256:" + "0" * 64),
-        ("docker://[::1]:5000/a:t", "[::1]:5000", "a", "t"),
-    ],
-)
-def test_names(text: str, server: str, path: str, reference: str) -> None:
-    name = parse_remote_name(text)
-    assert (name.host, name.path, name.reference) == (server, path, reference)
+# --- what travels
 
 
-@pytest.mark.parametrize(
-    "rest",
-    [
-        *("", "/", "a/", "/a", "UPPER/x", "h:5000/", "h/a:", "h/a@sha256:12", "u@h/a", "h/../a"),
-        *("h/a:" + "t" * 129, "h/a?x", "h/a b", "h/a\n", "h/" + "a" * 256, "-h/a:-", "h:123456/a"),
-    ],
-)
-def test_what_is_no_name(rest: str) -> None:
-    with pytest.raises(UsageError, match="no name of an image in a registry"):
-        parse_remote_name(f"docker://{rest}")
+@pytest.mark.hosts("docker-ssh", "podman-ssh")
+def test_a_base_travels_once_and_a_layer_alone(host: Host, tmp_path: Path):
+    """Bytes on the link, both ways: the second job's do not depend on the base's size."""
+    tmp_path.chmod(0o755)
+    size = 20 << 20
+    layers = [bases.busybox_layer(), bases.file_layer("large", os.urandom(size))]
+    base = bases.write_layout(tmp_path / "base", layers)
+    sent = []
+    for _ in range(2):
+        before = carried(host)
+        assert layer_of(host, base)
+        sent.append(carried(host) - before)
+    assert size < sent[0] < 2 * size
+    assert sent[1] < SMALL
 
 
-@pytest.mark.parametrize(("path", "full"), [("debian:12", "library/debian:12"), ("me/x", "me/x")])
-def test_a_name_that_is_no_path_is_told_the_whole_name(path: str, full: str) -> None:
-    with pytest.raises(ArchiveError) as caught:
-        open_base(path)
-    assert f"docker://docker.io/{full}" in caught.value.tip
+def carried(host: Host) -> int:
+    """The bytes that the far machine's link has carried so far."""
+    lines = there(host, "cat", "/proc/net/dev").splitlines()
+    (link,) = [line.split(":")[1].split() for line in lines if line.lstrip().startswith("rcf")]
+    return int(link[0]) + int(link[8])
 
 
-# -- pulling
-
-
-def test_an_image_comes_as_it_was_pushed_and_once(
-    served: str, send: Callable[..., BaseImage], tmp_path: Path
-) -> None:
-    name = f"docker://{served}/some/base:1"
-    sent = send(name, images.layer({"a": b"1"}), images.layer({"b": b"2" * 100_000}))
-    told: list[Any] = []
-    with pulled(name, tmp_path / "one", progress=told.append) as image:
-        assert (image.name, image.config, image.manifest) == (name, sent.config, sent.manifest)
-        assert [layer.digest for layer in image.layers] == [layer.digest for layer in sent.layers]
-    assert {event.name for event in told} >= {layer.digest for layer in sent.layers}
-    told.clear()
-    by_digest = f"docker://{served}/some/base@{sent.manifest_digest}"
-    with pulled(by_digest, tmp_path / "two", progress=told.append):
-        assert not told
-
-
-def test_what_is_here_needs_no_registry(send: Callable[..., BaseImage], tmp_path: Path) -> None:
-    with registry(tmp_path / "gone") as served:
-        sent = send(f"docker://{served}/base", images.layer({"a": b"1"}))
-        by_digest = f"docker://{served}/base@{sent.manifest_digest}"
-        with pulled(by_digest, tmp_path / "one"):
-            pass
-    with pulled(by_digest, tmp_path / "two") as image:
-        assert image.manifest == sent.manifest
-    with pytest.raises(EngineError, match="cannot reach"), pulled(by_digest[:-73], tmp_path / "3"):
-        pass
-
-
-def test_an_index_gives_the_image_for_the_platform_and_no_other(
-    served: str, send: Callable[..., BaseImage], tmp_path: Path
-) -> None:
-    from runcommit_core.remote.repository import Repository
-
-    entries = []
-    for architecture in ("amd64", "arm64", "s390x"):
-        files = {"a": architecture.encode()}
-        one = send(
-            f"docker://{served}/many:{architecture}", images.layer(files), architecture=architecture
-        )
-        entries.append(
-            {
-                "mediaType": one.manifest_media_type,
-                "digest": one.manifest_digest,
-                "size": len(one.manifest or b""),
-                "platform": {"os": "linux", "architecture": architecture},
-            }
-        )
-    attestation = {**entries[0], "platform": {"os": "unknown", "architecture": "unknown"}}
-    index = {"schemaVersion": 2, "manifests": [attestation, *entries]}
-    kind = "application/vnd.oci.image.index.v1+json"
-    data = json.dumps({**index, "mediaType": kind}).encode()
-    Repository(served, "many").push_manifest("all", data, kind)
-    name = f"docker://{served}/many:all"
-    with pulled(name, tmp_path / "one", platform="linux/arm64") as image:
-        assert image.manifest_digest == entries[1]["digest"]
-    blobs = {path.name for path in (blob_folder() / "sha256").iterdir()}
-    assert str(entries[2]["digest"])[7:] not in blobs
-    with (
-        pytest.raises(
-            ArchiveError, match=r"has no image for linux/riscv64; it holds\n  linux/amd64"
-        ),
-        pulled(name, tmp_path / "two", platform="linux/riscv64"),
-    ):
-        pass
-
-
-@pytest.mark.parametrize("cut", [0, 1, 50_000, 10**9])
-def test_a_cut_transfer_goes_on(
-    cut: int, served: str, send: Callable[..., BaseImage], tmp_path: Path
-) -> None:
-    name = f"docker://{served}/base"
-    [layer] = send(name, images.layer({"a": bytes(range(256)) * 400})).layers
-    assert layer.region
-    data = layer.region.path.read_bytes()
-    (blob_folder() / "parts" / layer.digest[7:]).write_bytes((data + b"more")[:cut])
-    with pulled(name, tmp_path / "one") as image:
-        region = image.layers[0].region
-        assert region
-        assert region.path.read_bytes() == data
-    assert not list((blob_folder() / "parts").iterdir())
-
-
-def test_a_part_of_something_else_is_noticed_and_dropped(
-    served: str, send: Callable[..., BaseImage], tmp_path: Path
-) -> None:
-    name = f"docker://{served}/base"
-    [layer] = send(name, images.layer({"a": b"1" * 10_000})).layers
-    (blob_folder() / "parts" / layer.digest[7:]).write_bytes(b"x" * 100)
-    with pytest.raises(ArchiveError, match="other bytes than those"), pulled(name, tmp_path / "1"):
-        pass
-    with pulled(name, tmp_path / "2"):
-        pass
-
-
-def test_a_registry_that_lies_is_not_believed(
-    served: str, send: Callable[..., BaseImage], tmp_path: Path
-) -> None:
-    name = f"docker://{served}/base"
-    sent = send(name, images.layer({"a": b"1" * 10_000}))
-    stored = tmp_path / "registry/data/docker/registry/v2/blobs/sha256"
-    hexes = [sent.layers[0].digest[7:], str(sent.manifest_digest)[7:]]
-    for number, each in enumerate(hexes):
-        path = stored / each[:2] / each / "data"
-        path.write_bytes(path.read_bytes().replace(b"1", b"2").replace(b'"config"', b'"confih"'))
-        with pytest.raises(RuncommitError), pulled(name, tmp_path / str(number)):
-            pass
-    assert hexes[0] not in {path.name for path in (blob_folder() / "sha256").iterdir()}
-
-
-def test_many_at_once_bring_each_blob_once(
-    served: str, send: Callable[..., BaseImage], tmp_path: Path
-) -> None:
-    name = f"docker://{served}/base"
-    layers = [images.layer({f"f{number}": b"1" * 50_000}) for number in range(6)]
-    sent = send(name, *layers)
-    failed: list[BaseException] = []
-
-    def bring(number: int) -> None:
-        try:
-            with pulled(name, tmp_path / f"at-once-{number}") as image:
-                assert image.manifest == sent.manifest
-        except BaseException as error:  # noqa: BLE001 - shown below
-            failed.append(error)
-
-    threads = [threading.Thread(target=bring, args=(number,)) for number in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not failed
-
-
-@pytest.mark.parametrize("where", ["nothing/here:1", "base:2", "base@sha256:" + "0" * 64])
-def test_what_is_not_there(
-    where: str, served: str, send: Callable[..., BaseImage], tmp_path: Path
-) -> None:
-    send(f"docker://{served}/base:1", images.layer({"a": b"1"}))
-    with (
-        pytest.raises(ArchiveError, match="has no image"),
-        pulled(f"docker://{served}/{where}", tmp_path / "1"),
-    ):
-        pass
-
-
-def test_credentials(tmp_path: Path, send: Callable[..., BaseImage]) -> None:
-    passwords = tmp_path / "htpasswd"
-    passwords.write_text(f"{USER}:{HASHED}\n")
-    with registry(tmp_path / "closed", htpasswd={"realm": "r", "path": str(passwords)}) as served:
-        name = f"docker://{served}/team/base"
-        with pytest.raises(EngineError) as caught:
-            send(name, images.layer({"a": b"1"}))
-        assert caught.value.tip == f"docker login {served}, or podman login {served}"
-        login(tmp_path / ".docker/config.json", served)
-        sent = send(name, images.layer({"a": b"1"}))
-        with pulled(name, tmp_path / "one") as image:
-            assert image.manifest == sent.manifest
-
-
-def test_own_authorities(
-    tmp_path: Path, send: Callable[..., BaseImage], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    certificate, key = tmp_path / "ca.crt", tmp_path / "key"
-    process.output(
-        *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
-        *(
-            "-subj",
-            "/CN=registry",
-            "-addext",
-            "subjectAltName=DNS:registry.test",
-            "-keyout",
-            str(key),
-        ),
-        *("-out", str(certificate)),
-    )
-    found = socket.getaddrinfo
-
-    def resolved(name: str, *rest: Any, **options: Any) -> Any:
-        return found("127.0.0.1" if name == "registry.test" else name, *rest, **options)
-
-    monkeypatch.setattr(socket, "getaddrinfo", resolved)
-    tls = {"certificate": str(certificate), "key": str(key)}
-    with registry(tmp_path / "secure", http={"tls": tls}) as address:
-        served = f"registry.test:{address.partition(':')[2]}"
-        name = f"docker://{served}/base"
-        with pytest.raises(EngineError, match="CERTIFICATE_VERIFY_FAILED"):
-            send(name, images.layer({"a": b"1"}))
-        place = tmp_path / ".config/containers/certs.d" / served
-        place.mkdir(parents=True)
-        (place / "ca.crt").write_bytes(certificate.read_bytes())
-        sent = send(name, images.layer({"a": b"1"}))
-        with pulled(name, tmp_path / "one") as image:
-            assert image.manifest == sent.manifest
-
-
-def test_the_oldest_blobs_go_beyond_the_limit_while_nobody_holds_them(
-    served: str, send: Callable[..., BaseImage], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    name = f"docker://{served}/base"
-    send(name, images.layer({"a": b"1"}))
-    with pulled(name, tmp_path / "one"):
-        pass
-    monkeypatch.setenv("RUNCOMMIT_BLOBS_SIZE", "1")
-    kept = blob_folder() / "sha256"
-    with contextlib.ExitStack() as cleanup:
-        hold_blobs(cleanup)
-        shrink_blobs()
-        assert list(kept.iterdir())
-    shrink_blobs()
-    assert not list(kept.iterdir())
-
-
-# -- jobs
-
-
-def test_a_job_from_registry_to_registry(
-    served: str, send: Callable[..., BaseImage], tmp_path: Path
-) -> None:
-    base = f"docker://{served}/team/base:1"
-    sent = send(base, images.layer({"a": b"1" * 1000}))
-    names = [f"docker://{served}/team/app:1", f"docker://{served}/other/app:2"]
+@BY_SSH
+def test_where_ssh_forwards_nothing_archives_go(host: Host, busybox_base: Base, tmp_path: Path):
+    no_tunnel = 'case "$*" in *" -R "*) exit 9; esac; exec "$SSH" "$@"'
+    path = another_ssh(host, tmp_path, no_tunnel)
     report = tmp_path / "report.json"
-    result = run_commit(base, "x", backend=canned.backend(), push=names, metadata=report)
-    assert [image.name for image in result.pushed] == names
-    for number, name in enumerate(names):
-        with pulled(name, tmp_path / str(number)) as image:
-            assert image.manifest_digest == result.pushed[0].manifest_digest
-            assert image.diff_ids == (*sent.diff_ids, *(each.diff_id for each in result.layers))
-    told = json.loads(report.read_bytes())
-    assert [each["name"] for each in told["pushed"]] == names
-    assert told["base"]["reference"] == base
+    assert layer_of(host, busybox_base, "--metadata", str(report), env=path) == PLAIN[1]
+    assert json.loads(report.read_text())["transport"] == "archive"
+    forced = ("run", "--no-cache", "--transport=registry", busybox_base.ref, "-c", "true")
+    assert host.runcommit(*forced, check=False, env=path).returncode == 4
 
 
-def test_verbs_look_at_images_of_registries(
-    served: str, send: Callable[..., BaseImage], tmp_path: Path
-) -> None:
-    name = f"docker://{served}/base"
-    sent = send(name, images.layer({"a": b"1"}), images.layer({"b": b"1"}))
-    layer = tmp_path / "last.tar"
-    run = CliRunner().invoke
-    for words, output in (
-        (["image", "id", name], sent.config_digest),
-        (["layer", "last", name, "-o", str(layer)], sent.diff_ids[-1]),
-        (["layer", "show", name, "--base", name], "b"),
-        (["layer", "diff", name, str(layer)], ""),
+def another_ssh(host: Host, folder: Path, script: str) -> dict[str, str]:
+    """Variables with which ``ssh`` is this script; the host's own is ``$SSH`` in it."""
+    path, real = folder / "ssh", Path(host.env["PATH"].partition(":")[0]) / "ssh"
+    path.write_text(f"#!/bin/sh\nSSH={real}\n{script}\n")
+    path.chmod(0o755)
+    return {"PATH": f"{folder}:{host.env['PATH']}"}
+
+
+@pytest.mark.hosts("docker-ssh")
+def test_a_forwarded_socket_is_another_machines(host: Host, busybox_base: Base, shared_tmp: Path):
+    path = shared_tmp / "forwarded"
+    forward = ("ssh", "-N", "-L", f"{path}:/run/docker.sock")
+    address = host.env["DOCKER_HOST"].removeprefix("ssh://")
+    env = {"DOCKER_HOST": f"unix://{path}"}
+    with host.popen(*forward, address, stdin=subprocess.DEVNULL) as tunnel:
+        try:
+            wait(path.exists, Path(os.devnull))
+            assert layer_of(host, busybox_base, env=env) == PLAIN[1]
+            job = ("run", busybox_base.ref, "--input", "/etc/hostname:/in", "-c", "true")
+            refused = host.runcommit(*job, check=False, env=env)
+            assert (refused.returncode, "another machine" in refused.stderr) == (2, True)
+        finally:
+            tunnel.terminate()
+
+
+# --- what goes wrong
+
+
+def failing(host: Host, base: Base, **env: str) -> str:
+    """What a job says that cannot have its engine; it ends soon, as engine trouble."""
+    job = ("run", "--no-cache", base.ref, "-c", "true")
+    done = host.runcommit(*job, check=False, env=env, timeout=100)
+    assert done.returncode == 4, done.stderr
+    assert done.stderr.count("runcommit: error: ") == 1
+    return done.stderr
+
+
+@pytest.mark.hosts("docker-ssh")
+def test_docker_tells_why_ssh_fails(host: Host, busybox_base: Base):
+    address = host.env["DOCKER_HOST"]
+    for wrong, tip in (
+        (address.replace("root@", "nobody@"), "ssh must get there without a password"),
+        (f"{address}:1", "is that machine up"),
+        ("ssh://root@nowhere.invalid", "no machine has that name"),
     ):
-        done = run(cli, words)
-        assert (done.exit_code, output in done.output) == (0, True), done.output
-    assert run(cli, ["layer", "validate", name, f"docker://{served}/nothing"]).exit_code
+        assert tip in failing(host, busybox_base, DOCKER_HOST=wrong)
 
 
-@pytest.mark.parametrize("wrong", ["docker://h/a@sha256:" + "0" * 64, "h/a:1", "docker://H/A"])
-def test_a_push_that_makes_no_sense_is_refused_at_once(wrong: str, tmp_path: Path) -> None:
-    with pytest.raises(UsageError):
-        run_commit(tmp_path / "nothing", "x", backend=canned.backend(), push=wrong)
+@pytest.mark.hosts("docker-ssh")
+def test_a_key_that_nobody_knows_is_asked_of_nobody(host: Host, busybox_base: Base, tmp_path: Path):
+    forgetful = 'exec "$SSH" -o UserKnownHostsFile=/dev/null -o ControlPath=none "$@"'
+    job = (host.python, "-m", "runcommit_core", "run", busybox_base.ref, "-c", "true")
+    with terminal(200) as screen:
+        at_it = ("setsid", "--ctty", "--wait", *job)
+        popen = screen.start(host.popen, *at_it, env=another_ssh(host, tmp_path, forgetful))
+        assert screen.finish(popen) == 4
+        assert "Host key verification failed" in screen.text()
+        assert "known_hosts" in screen.text()
 
 
-def test_a_registry_that_takes_nothing_leaves_no_output(
-    send: Callable[..., BaseImage], served: str, tmp_path: Path
-) -> None:
-    base = f"docker://{served}/base"
-    send(base, images.layer({"a": b"1"}))
-    layer = tmp_path / "layer.tar"
-    with pytest.raises(EngineError, match="cannot reach"):
-        run_commit(base, "x", backend=canned.backend(), layer=layer, push="docker://127.0.0.1:9/a")
-    assert not layer.exists()
+@pytest.mark.hosts("podman-ssh")
+def test_podman_tells_why_ssh_fails(host: Host, busybox_base: Base):
+    address = host.env["CONTAINER_HOST"]
+    for wrong, tip in (
+        (address.replace("root@", "nobody@"), "ssh must get there without a password"),
+        (address.replace(":22/", ":1/"), "is that machine up"),
+        (address.replace(":22/", "/"), "the port"),
+        (address.replace("podman.sock", "no.sock"), "start the service"),
+    ):
+        assert tip in failing(host, busybox_base, CONTAINER_HOST=wrong)
 
 
-@pytest.mark.hosts("docker", "podman", "podman-rootless", "buildah", "buildah-rootless")
-def test_engines_start_from_a_registry_and_push(host: Host, shared_tmp: Path) -> None:
-    bench = host_bench(host, shared_tmp)
-    with registry(shared_tmp / "registry") as called:
-        made = bases.busybox(shared_tmp / "base")
-        image = open_base(made.ref)
-        push(image, parse_remote_name(f"docker://{called}/base:1"), "", ignore)
-        there = f"docker://{called}/app:1"
-        ran = bench.job(f"docker://{called}/base:1", "-c", "echo made > /made", "--push", there)
-        assert ran.returncode == 0, ran.stderr
-        again = bench.job(there, "-c", "cat /made; touch /again")
-    assert "made\n" in again.stderr
-    assert again.returncode == 0, again.stderr
+@BY_SSH
+def test_a_connection_that_is_cut(host: Host, busybox_base: Base, shared_tmp: Path):
+    cache = {"RUNCOMMIT_CACHE_DIR": str(shared_tmp / "cache")}
+    with sleeping(host, busybox_base, shared_tmp, cache) as popen:
+        for pid in sessions(host):
+            os.kill(pid, signal.SIGKILL)
+        assert popen.wait(60) == 4
+    said = (shared_tmp / "said").read_text()
+    assert "the connection to the engine was cut" in said
+    assert host.leftovers() == set()
+
+
+def sessions(host: Host) -> list[int]:
+    """The processes of the far sshd that hold connections."""
+    machine = there(host, "readlink", "/proc/self/ns/mnt").strip()
+    names = ("sshd", "sshd-session")
+    found = []
+    for folder in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            if (
+                folder.name.isdigit()
+                and (folder / "comm").read_text().strip() in names
+                and str((folder / "ns/mnt").readlink()) == machine
+                and b"listener" not in (folder / "cmdline").read_bytes()
+            ):
+                found.append(int(folder.name))
+    return found
+
+
+@pytest.mark.hosts("docker-ssh", "podman-ssh")
+def test_the_doctor_knows_where_the_engine_is(host: Host):
+    done = host.runcommit("doctor", "-b", host.backend, "--json", check=False)
+    (found,) = json.loads(done.stdout)["backends"]
+    assert found["usable"], found
+    checks = {check["check"]: check for check in found["checks"]}
+    assert "store space" not in checks
+    assert checks["loopback registry"]["status"] == "ok"
+    assert "ssh" in checks["daemon" if host.program == "docker" else "service"]["found"]
+
+
+@pytest.mark.hosts("podman-rootless")
+def test_a_service_of_another_user(host: Host, busybox_base: Base, shared_tmp: Path):
+    """Root can read that user's store, where all ids are shifted."""
+    path = shared_tmp / "socket"
+    service = ("podman", "system", "service", "--time=0", f"unix://{path}")
+    env = {**os.environ, "CONTAINER_HOST": f"unix://{path}"}
+    job = ("run", "-b", "podman", "--no-cache", "--network=none", busybox_base.ref, "-c", PLAIN[0])
+    with host.popen(*service, stdin=subprocess.DEVNULL) as popen:
+        try:
+            wait(path.exists, Path(os.devnull))
+            command = [sys.executable, "-m", "runcommit_core", *job]
+            done = subprocess.run(command, check=False, env=env, capture_output=True, text=True)
+            assert (done.returncode, done.stdout.strip()) == (0, PLAIN[1]), done.stderr
+        finally:
+            popen.terminate()

@@ -22,12 +22,8 @@ _IN_CHROOT = re.compile(r"(?P<said>.*)subprocess exited with status \d+$")
 def exit_code(argv: Sequence[str], returncode: int, output: str) -> int | None:
     """The command's exit code, 128 + N after a signal; None where buildah failed and began none."""
     *lines, above, before, last = ["", "", "", *output.rstrip().splitlines()]
-    exit_line = _LAST.search(last)
-    if (
-        not exit_line
-        or int(exit_line[1]) != returncode
-        or before.startswith("error running subprocess: ")
-    ):
+    ended = _LAST.search(last)
+    if not ended or int(ended[1]) != returncode or before.startswith("error running subprocess: "):
         return None
     _, creating, said = "\n".join((*lines, above)).rpartition(f"\n{_CREATING}")
     if creating and before == f": exit status {returncode}":
