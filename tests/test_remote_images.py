@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import http.server
 import json
+import signal
 import socket
+import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -304,6 +307,60 @@ def test_own_authorities(
         sent = send(name, images.layer({"a": b"1"}))
         with pulled(name, tmp_path / "one") as image:
             assert image.manifest == sent.manifest
+
+
+@contextlib.contextmanager
+def stalling(path: Path) -> Iterator[tuple[str, threading.Event]]:
+    """A registry that serves the layout at ``path`` but for its layers; set when one is wanted."""
+    [entry] = json.loads((path / "index.json").read_bytes())["manifests"]
+    [layer] = json.loads((path / images.blob_of(entry)).read_bytes())["layers"]
+    wanted, ended = threading.Event(), threading.Event()
+
+    class Stalling(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked = self.path.rpartition("/")[2]
+            name = entry["digest"] if "manifests" in self.path else asked
+            data = (path / "blobs" / name.replace(":", "/")).read_bytes()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(data)))
+            self.send_header("Content-Type", entry["mediaType"])
+            self.end_headers()
+            if name == layer["digest"]:
+                wanted.set()
+                # slowly enough never to end, and fast enough not to be given up as silent
+                for byte in data:
+                    self.wfile.write(bytes([byte]))
+                    if ended.wait(0.5):
+                        return
+            self.wfile.write(data)
+
+        def log_message(self, *_: object) -> None: ...
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Stalling)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"127.0.0.1:{server.server_address[1]}", wanted
+    finally:
+        ended.set()
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def test_a_signal_ends_a_transfer_that_stalls(tmp_path: Path) -> None:
+    files = images.oci_files(images.image(images.layer({"a": b"1" * 10_000})))
+    path = images.write_directory(tmp_path / "image", files)
+    log = tmp_path / "log"
+    with stalling(path) as (served, wanted):
+        words = ("run", f"docker://{served}/base", "-c", "true")
+        command = (sys.executable, "-m", "runcommit_core", *words)
+        with process.started(*command, log=log) as running:
+            assert wanted.wait(60), log.read_text()
+            running.send_signal(signal.SIGINT)
+            # a transfer that is waited for goes on for longer than that
+            assert running.wait(25) == 128 + signal.SIGINT, log.read_text()
+    assert "Traceback" not in log.read_text()
 
 
 def test_the_oldest_blobs_go_beyond_the_limit_while_nobody_holds_them(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from runcommit_core.engine.interruption import waiting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 T = TypeVar("T")
 
@@ -35,3 +36,23 @@ class Background(Generic[T]):
         if self._error:
             raise self._error
         return self._values[0]
+
+
+def side_by_side(works: Iterable[Callable[[], object]], at_once: int) -> None:
+    """Do all works, so many at once; where one raises or a signal comes, nobody waits for the rest.
+
+    What was not begun then never is, and what was goes on by itself.
+    """
+    turn, given_up = threading.Semaphore(at_once), threading.Event()
+
+    def done(work: Callable[[], object]) -> None:
+        with turn:
+            if not given_up.is_set():
+                work()
+
+    started = [Background(functools.partial(done, work)) for work in works]
+    try:
+        for each in started:
+            each.result()
+    finally:
+        given_up.set()

@@ -9,13 +9,14 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import functools
 import hashlib
 import os
 import shutil
-from concurrent.futures import ThreadPoolExecutor
 from typing import IO, TYPE_CHECKING, Final
 
 from runcommit_core.cachedir import cache_dir
+from runcommit_core.engine.background import side_by_side
 from runcommit_core.errors import ArchiveError
 from runcommit_core.interface.progress import Meter
 from runcommit_core.oci.regions import CHUNK, digest_of_bytes
@@ -76,14 +77,8 @@ def bring(
     """
     different = {blob.digest: blob for blob in blobs}
     missing = [blob for blob in different.values() if not _is_here(folder, blob)]
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        done = [pool.submit(_bring, repository, blob, folder, progress) for blob in missing]
-        try:
-            for each in done:
-                each.result()
-        finally:
-            for each in done:
-                each.cancel()
+    works = [functools.partial(_bring, repository, blob, folder, progress) for blob in missing]
+    side_by_side(works, _AT_ONCE)
 
 
 def shrink_blobs() -> None:

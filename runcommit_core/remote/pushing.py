@@ -5,9 +5,10 @@ Source: the OCI distribution specification 1.1, "Push".
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+import functools
 from typing import TYPE_CHECKING
 
+from runcommit_core.engine.background import side_by_side
 from runcommit_core.interface.progress import metered_stream
 from runcommit_core.oci.regions import digest_of_bytes, open_region
 from runcommit_core.oci.remotenames import is_remote, parse_remote_name
@@ -43,12 +44,13 @@ def push(image: BaseImage, to: RemoteName, source: str, progress: Progress) -> N
         ):
             repository.push_blob(layer.digest, counted, layer.size)
 
-    with explained(to), ThreadPoolExecutor(_AT_ONCE) as pool:
+    with explained(to):
         # the config alone and first, by which we learn what the registry wants to know of us
         config = digest_of_bytes(image.config)
         if not repository.has_blob(config):
             repository.push_blob(config, image.config, len(image.config))
-        list(pool.map(send, {layer.digest: layer for layer in image.layers}.values()))
+        different = {layer.digest: layer for layer in image.layers}
+        side_by_side([functools.partial(send, layer) for layer in different.values()], _AT_ONCE)
         repository.push_manifest(to.tag, image.manifest or b"", image.manifest_media_type)
 
 
