@@ -94,6 +94,17 @@ def on_base(job: Job, images: Images, image: Image, make: Callable[[Image], T]) 
     return make(image)
 
 
+def bring_lost(job: Job, images: Images, image: Image) -> Image | None:
+    """The base brought anew where the engine has it no more; None where it has.
+
+    For backends that were written before :func:`on_base`, which does so as often as it is needed.
+    """
+    if images.look(image.name):
+        return None
+    forget_copy(job)
+    return _brought_for_itself(job, images)
+
+
 def _was_lost(images: Images, image: Image, error: EngineError) -> bool:
     """Whether the engine has the image no more, or had not, though another job brought it since."""
     return (image.name in error.output and process.missed(error.output)) or not images.look(
