@@ -31,6 +31,9 @@ REMOTE = (
     "--extra_execution_platforms=//remote:with_engine",
     # each test has a service of its own, which has not what was left in another one
     "--remote_download_outputs=all",
+    # a service that starts beside other tests may be slow
+    "--remote_timeout=180",
+    "--remote_retries=10",
     "--@runcommit//bazel:dependencies=//dependencies",
 )
 

@@ -1,4 +1,7 @@
-"""Bases from registries, and images pushed to them: a real registry on the loopback."""
+"""Bases from registries, and images pushed to them: a real registry on the loopback.
+
+What docs/reference/registries.md and docs/how-to/commands.md promise.
+"""
 
 from __future__ import annotations
 
