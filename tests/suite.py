@@ -2,8 +2,7 @@
 
 ``--quick`` takes those that need nothing but Python's packages, ``--engine NAME,…`` those on the
 hosts of an engine; all other arguments are pytest's.  The tests are collected first: only what
-they ask for is made and started.  Lanes of tests run side by side.  A run of all tests measures
-coverage, and fails below the floor that pyproject.toml sets.
+they ask for is made and started.  Lanes of tests run side by side.
 """
 
 from __future__ import annotations
@@ -38,8 +37,7 @@ def main() -> None:
     needs = _needs(words)
     for name in needs.prefixes:
         provide(name)
-    measure = ["--coverage"] if needs.whole else []
-    _test(needs.hosts, *side_by_side(workers(needs), words), *measure, *words)
+    _test(needs.hosts, *side_by_side(workers(needs), words), *words)
 
 
 def _test(hosts: Sequence[str], *words: str) -> None:
