@@ -122,6 +122,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     chosen = [spec.name for spec in SPECS if all(_fits(spec, mark) for mark in marks)]
     if not any(_asks_for_narrow(mark) for mark in marks):
         chosen = [name for name in chosen if not NARROW[name]]
+    left_out = getattr(metafunc.cls, "left_out", {})
+    part = metafunc.function.__qualname__.partition(".")[0]
+    chosen = [name for name in chosen if part not in left_out.get(name, ())]
     if not chosen:
         raise pytest.UsageError(f"{metafunc.definition.nodeid}: no host fits its marks")
     lane = metafunc.definition.get_closest_marker("lane")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import pytest
 
@@ -32,8 +32,17 @@ REMOVE = {
 CACHED = "localhost/runcommit/base:"
 
 
+_OF_THE_CORE = ("CommandContract", "OutputContract", "ResultContract", "ShapingContract")
+"""Parts of the contract in which storage has no say, nor a user's own service."""
+
+
 @pytest.mark.hosts("*")
 class TestBackends(BackendContract):
+    left_out: ClassVar = dict.fromkeys(
+        ("podman-vfs", "buildah-vfs", "buildah-rootless-chroot", "podman-api-rootless"),
+        _OF_THE_CORE,
+    )
+
     @pytest.fixture
     def bench(self, host: Host, shared_tmp: Path) -> Bench:
         return host_bench(host, shared_tmp)
