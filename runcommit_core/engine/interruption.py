@@ -91,7 +91,10 @@ _cleaning: ContextVar[bool] = ContextVar("cleaning", default=False)
 
 
 def install(told: Told) -> None:
-    """Let the signals end us in order; those that our caller has us ignore stay ignored."""
+    """Let the signals end us in order; those that our caller has us ignore mean nothing to us.
+
+    They are not left ignored, which whatever we start would inherit, a container's command too.
+    """
     _heard.told = told
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
@@ -99,8 +102,8 @@ def install(told: Told) -> None:
     signal.signal(_NUDGE, lambda *_: None)
     threading.Thread(target=_watch, args=(reading, told), daemon=True).start()
     for number in ENDING:
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, _arrived)
+        ignored = signal.getsignal(number) is signal.SIG_IGN
+        signal.signal(number, (lambda *_: None) if ignored else _arrived)
 
 
 @contextlib.contextmanager
