@@ -32,9 +32,12 @@ _SHORT = 16
 LIST_ALL = (
     "echo; echo BEGIN LIST;"
     " find / -xdev -print0 | xargs -0 stat -c '@@ %f %u %g %Y %s %n';"
-    " echo BEGIN SUMS; find / -xdev -type f -print0 | xargs -0 sha256sum; echo END"
+    " echo BEGIN SUMS; find / -xdev -type f -print0 | xargs -0 sha256sum; echo END; sleep 1"
 )
-"""Makes a container tell all that it sees, but for the target of a symlink."""
+"""Makes a container tell all that it sees, but for the target of a symlink.
+
+Chroot isolation hands on no more once the command has ended, so that waits a moment.
+"""
 
 _ENGINES = re.compile(r"(dev|proc|sys|run|etc/(hosts|hostname|resolv\.conf|mtab)|\.dockerenv)(/|$)")
 
