@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import stat
+import subprocess
 import tarfile
 from hashlib import sha256
 from pathlib import Path
@@ -155,3 +157,17 @@ def _put(
     if stat.S_ISDIR(mode):
         mtime = size = 0
     found[name] = Seen(mode, uid, gid, max(0, min(mtime, EPOCH)), size, digest)
+
+
+@contextlib.contextmanager
+def deep_directories(top: Path) -> Iterator[int]:
+    """Directories in directories, ``top`` the first, deeper than Python's calls may be; how many.
+
+    They go again, which pytest could not do.
+    """
+    depth, path = 1200, os.fspath(top)
+    for _ in range(depth):
+        os.mkdir(path)  # noqa: PTH102 - pathlib makes the parents by calling itself
+        path += "/d"
+    yield depth
+    subprocess.run(["rm", "-rf", top], check=True)

@@ -6,12 +6,15 @@ What docs/reference/registries.md and docs/how-to/commands.md promise.
 from __future__ import annotations
 
 import contextlib
+import email.message
 import http.server
 import json
+import os
 import signal
 import socket
 import sys
 import threading
+import urllib.error
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -24,8 +27,10 @@ from runcommit_core.interface.progress import ignore
 from runcommit_core.oci.base import open_base
 from runcommit_core.oci.remotenames import parse_remote_name
 from runcommit_core.remote.blobs import blob_folder, hold_blobs, shrink_blobs
+from runcommit_core.remote.credentials import find_credentials
 from runcommit_core.remote.pulling import open_remote
 from runcommit_core.remote.pushing import push
+from runcommit_core.remote.repository import Repository
 from runcommit_core.testing import bases
 from tests import canned, images
 from tests.registries import HASHED, USER, login, registry
@@ -149,8 +154,6 @@ def test_what_is_here_needs_no_registry(send: Callable[..., BaseImage], tmp_path
 def test_an_index_gives_the_image_for_the_platform_and_no_other(
     served: str, send: Callable[..., BaseImage], tmp_path: Path
 ) -> None:
-    from runcommit_core.remote.repository import Repository
-
     entries = []
     for architecture in ("amd64", "arm64", "s390x"):
         files = {"a": architecture.encode()}
@@ -364,6 +367,35 @@ def test_a_signal_ends_a_transfer_that_stalls(tmp_path: Path) -> None:
             # a transfer that is waited for goes on for longer than that
             assert running.wait(25) == 128 + signal.SIGINT, log.read_text()
     assert "Traceback" not in log.read_text()
+
+
+def test_credentials_are_read_from_small_files_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipe, endless = tmp_path / "pipe", tmp_path / "endless"
+    os.mkfifo(pipe)
+    endless.symlink_to("/dev/zero")
+    for path in (pipe, endless, tmp_path):
+        monkeypatch.setenv("REGISTRY_AUTH_FILE", str(path))
+        assert find_credentials("example.org", "a") is None
+
+
+def test_a_registry_that_takes_no_range_is_asked_for_all(
+    served: str, send: Callable[..., BaseImage], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"docker://{served}/base"
+    [layer] = send(name, images.layer({"a": b"1" * 10_000})).layers
+    (blob_folder() / "parts" / layer.digest[7:]).write_bytes(b"x" * 100)
+    asked = Repository._call
+
+    def refusing(self: Repository, method: str, place: str, headers: Any = None, data: Any = None):
+        if headers and "Range" in headers:
+            raise urllib.error.HTTPError(place, 416, "no", email.message.Message(), None)
+        return asked(self, method, place, headers, data)
+
+    monkeypatch.setattr(Repository, "_call", refusing)
+    with pulled(name, tmp_path / "1") as image:
+        assert image.layers[0].digest == layer.digest
 
 
 def test_the_oldest_blobs_go_beyond_the_limit_while_nobody_holds_them(

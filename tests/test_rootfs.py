@@ -14,6 +14,7 @@ from runcommit_core.errors import ArchiveError
 from runcommit_core.index.index import BaseIndex
 from runcommit_core.layer.raw import write_changes
 from runcommit_core.layer.rootfs import RootChanges
+from tests.filelists import deep_directories
 from tests.layers import listing
 from tests.tars import Member, diff_id, directory, hardlink, tar
 
@@ -66,6 +67,12 @@ def write(path: Path, text: str, mtime: float) -> None:
 def test_an_equal_root_has_no_changes(ground: Ground) -> None:
     found = ground.changes()
     assert (found.entries, found.whiteouts, found.warnings) == ({}, set(), [])
+
+
+def test_a_root_may_be_deeper_than_python_calls(ground: Ground) -> None:
+    with deep_directories(ground.root / "deep") as depth:
+        entries = ground.changes().entries
+    assert sum(path.startswith(b"deep") for path in entries) == depth
 
 
 def test_an_edit_of_the_same_size_and_time_is_found(ground: Ground) -> None:

@@ -16,6 +16,7 @@ from runcommit_core.errors import ArchiveError
 from runcommit_core.layer.changes import TarChanges
 from runcommit_core.layer.upper import UnreadableUpperError, UpperChanges
 from runcommit_core.tar.reader import Kind
+from tests.filelists import deep_directories
 from tests.tars import diff_id
 
 if TYPE_CHECKING:
@@ -45,6 +46,11 @@ def overlay(tmp_path: Path, machine: None) -> Iterator[Callable[..., Path]]:
 def changes(merged: Path) -> UpperChanges:
     subprocess.run(["umount", merged], check=True)
     return UpperChanges(merged.with_name("upper"))
+
+
+def test_an_upper_directory_may_be_deeper_than_python_calls(tmp_path: Path) -> None:
+    with deep_directories(tmp_path / "deep") as depth:
+        assert len(UpperChanges(tmp_path).entries) == depth
 
 
 def test_what_a_container_changes(overlay: Callable[..., Path]) -> None:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from runcommit_core.cli.streams import CLOSED
 from runcommit_core.engine.cleanup import CleanUp
 from runcommit_core.engine.interruption import waiting
 from runcommit_core.errors import UsageError
@@ -29,6 +30,8 @@ def check_dash(place: Path | None, **others: Any) -> bool:
     for name, value in others.items():
         if value:
             raise UsageError(f"-o - and --{name} cannot go together", tip="name a file with -o")
+    if 1 in CLOSED:
+        raise UsageError("-o - wants standard output, which is closed", tip="name a file with -o")
     if sys.stdout.isatty():
         raise UsageError("-o - would write a tar to the terminal", tip="pipe it, or name a file")
     return True

@@ -9,6 +9,8 @@ from pathlib import Path
 from runcommit_core.errors import UsageError
 
 _MOST_LINKS = 40
+_OPEN_FILES = ("/proc", "/dev/fd", "/dev/stdin", "/dev/stdout", "/dev/stderr")
+"""What leads on to open files: what is put there would take the place of those."""
 
 
 def real_place(place: Path) -> Path:
@@ -21,6 +23,11 @@ def real_place(place: Path) -> Path:
 
     Raises UsageError for a stranger's link, for links in a loop and for what cannot be looked at.
     """
+    if any(place.is_relative_to(top) for top in _OPEN_FILES):
+        raise UsageError(
+            f"cannot write {place}: it leads to an open file, which would be replaced",
+            tip="-o - writes the layer to standard output",
+        )
     rest = [part for part in reversed(place.parts) if part != place.anchor]
     real, links = Path(place.anchor or Path.cwd()), 0
     while rest:

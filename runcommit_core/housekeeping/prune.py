@@ -320,8 +320,12 @@ def _stale_files() -> Iterator[Leftover]:
 def _cached() -> Iterator[Leftover]:
     """The cache of results and of indexes; jobs that run do without what goes."""
     from runcommit_core.cache import listing
+    from runcommit_core.remote.blobs import remove_blobs
 
-    for item in listing.cache_contents().items:
+    contents = listing.cache_contents()
+    if not remove_blobs(()):  # a job uses some of them
+        contents = contents.without_blobs()
+    for item in contents.items:
         yield Leftover(
             kind=item.kind,
             name=os.fspath(item.kept.path),

@@ -48,7 +48,7 @@ class RootChanges:
         self._root = os.fsencode(root)
         self._linked: dict[tuple[int, int], list[TarEntry]] = {}
         self._with_acls: list[bytes] = []
-        self._walk(b"")
+        self._walk()
         self.warnings += acl_warnings(self._with_acls)
         for names in self._linked.values():
             self._add_linked(names)
@@ -57,25 +57,40 @@ class RootChanges:
         """Read a regular file."""
         return read_chunks(self._root + b"/" + entry.path)
 
-    def _walk(self, below: bytes) -> None:
-        prefix = below + b"/" if below else b""
-        missing = set(self._tree.children(below))
-        with os.scandir(self._root + b"/" + below) as children:
-            items = sorted(children, key=lambda item: item.name)
-        for item in items:
-            path = prefix + item.name
+    def _walk(self) -> None:
+        """Take all files, each directory before what it holds, however deep that goes."""
+        waiting = [iter(self._children(b""))]
+        while waiting:
+            if (item := next(waiting[-1], None)) is None:
+                waiting.pop()
+                continue
+            path = item.path.removeprefix(self._root + b"/")
             check_name(path)
             stat = item.stat(follow_symlinks=False)
             entry = disk_entry(path, item.path, stat, read_xattrs(item.path))
             if entry is None:
                 self.warnings.append(socket_warning(path))
+                self._remove(path)
                 continue
-            missing.discard(item.name)
             if has_acl(entry.xattrs):
                 self._with_acls.append(path)
             self._add(entry, stat)
-        paths = (prefix + name for name in missing)
-        self.whiteouts.update(path for path in paths if not self._could_not_be_made(path))
+            if entry.kind is Kind.DIRECTORY:
+                waiting.append(iter(self._children(path)))
+
+    def _children(self, below: bytes) -> list[os.DirEntry[bytes]]:
+        """What a directory holds; what the base's held besides is removed."""
+        folder = self._root + b"/" + below if below else self._root
+        with os.scandir(folder) as children:
+            items = sorted(children, key=lambda item: item.name)
+        prefix = below + b"/" if below else b""
+        for name in {*self._tree.children(below)} - {item.name for item in items}:
+            self._remove(prefix + name)
+        return items
+
+    def _remove(self, path: bytes) -> None:
+        if self._tree.get(path) is not None and not self._could_not_be_made(path):
+            self.whiteouts.add(path)
 
     def _could_not_be_made(self, path: bytes) -> bool:
         """Tell whether the engine left a device out of the base, as in a user namespace it must."""
@@ -95,8 +110,6 @@ class RootChanges:
             self._linked.setdefault((stat.st_dev, stat.st_ino), []).append(entry)
         elif not self._is_same(entry):
             self.entries[entry.path] = entry
-        if entry.kind is Kind.DIRECTORY:
-            self._walk(entry.path)
 
     def _add_linked(self, names: list[TarEntry]) -> None:
         if all(map(self._is_same, names)):

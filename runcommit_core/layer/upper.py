@@ -57,19 +57,28 @@ class UpperChanges:
         self._folder = os.fsencode(folder)
         self._masters: dict[int, bytes] = {}
         self._with_acls: list[bytes] = []
-        self._walk(b"")
+        self._walk()
         self.warnings += acl_warnings(self._with_acls)
 
     def content(self, entry: TarEntry) -> Iterator[bytes]:
         """The bytes of a regular file."""
         return read_chunks(self._folder + b"/" + entry.path)
 
-    def _walk(self, below: bytes) -> None:
+    def _walk(self) -> None:
+        """Take all files, each directory before what it holds, however deep that goes."""
+        waiting = [(b"", iter(self._children(b"")))]
+        while waiting:
+            below, children = waiting[-1]
+            if (item := next(children, None)) is None:
+                waiting.pop()
+                continue
+            name = below + b"/" + item.name if below else item.name
+            if self._add(name, item.path, item.stat(follow_symlinks=False)):
+                waiting.append((name, iter(self._children(name))))
+
+    def _children(self, below: bytes) -> list[os.DirEntry[bytes]]:
         with os.scandir(self._folder + b"/" + below) as children:
-            for item in sorted(children, key=lambda item: item.name):
-                name = below + b"/" + item.name if below else item.name
-                if self._add(name, item.path, item.stat(follow_symlinks=False)):
-                    self._walk(name)
+            return sorted(children, key=lambda item: item.name)
 
     def _add(self, name: bytes, path: bytes, status: os.stat_result) -> bool:
         """Take one file; tell whether it is a directory to go into."""

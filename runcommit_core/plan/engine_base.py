@@ -16,6 +16,7 @@ from runcommit_core.cachedir import cache_dir
 from runcommit_core.errors import ArchiveError
 from runcommit_core.interface.values import Image, SavedImage
 from runcommit_core.oci.config import config_diff_ids
+from runcommit_core.oci.mediatypes import OCI_MANIFEST
 from runcommit_core.oci.model import BaseImage, BaseLayer, FileRegion
 from runcommit_core.oci.regions import digest_of_bytes
 from runcommit_core.plan.making import OpenBase
@@ -70,7 +71,7 @@ def base_of_config(reference: str, config: bytes) -> BaseImage:
             for diff_id in config_diff_ids(config, f"the config of {reference}")
         ),
         manifest=None,
-        manifest_media_type="",
+        manifest_media_type=OCI_MANIFEST,
         manifest_digest=None,
     )
 

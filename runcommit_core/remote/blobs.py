@@ -17,7 +17,7 @@ from typing import IO, TYPE_CHECKING, Final
 
 from runcommit_core.cachedir import cache_dir
 from runcommit_core.engine.background import side_by_side
-from runcommit_core.errors import ArchiveError
+from runcommit_core.errors import ArchiveError, UsageError
 from runcommit_core.interface.progress import Meter
 from runcommit_core.oci.regions import CHUNK, digest_of_bytes
 from runcommit_core.remote.repository import within
@@ -43,8 +43,15 @@ _AT_ONCE = 4
 def blob_folder() -> Path:
     """The folder whose ``sha256/`` holds the blobs, as in a layout's ``blobs``."""
     folder = cache_dir() / "blobs"
-    for below in ("sha256", "parts"):
-        (folder / below).mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        for below in ("sha256", "parts"):
+            (folder / below).mkdir(mode=0o700, parents=True, exist_ok=True)
+        (folder / "lock").touch(mode=0o600)
+    except OSError as error:
+        raise UsageError(
+            f"cannot write the cache folder {folder}: {error.strerror}",
+            tip="set RUNCOMMIT_CACHE_DIR to a folder that you may write",
+        ) from error
     return folder
 
 

@@ -6,8 +6,10 @@ Source: containers-auth.json(5), and the documentation of ``docker login``.
 from __future__ import annotations
 
 import base64
+import errno
 import os
 import re
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from runcommit_core.oci.jsondoc import JsonObject
 
 
+_LARGEST = 4 << 20
 _HELPER = re.compile(r"[A-Za-z0-9._-]+")
 
 
@@ -28,13 +31,24 @@ def find_credentials(host: str, repository: str) -> tuple[str, str] | None:
     """User and password for a repository: the most specific of the first file that has any."""
     for path in auth_files():
         try:
-            said = parse_object(path.read_bytes(), str(path))
+            said = parse_object(_read(path), str(path))
             credentials = _in_file(said, host, repository)
         except (OSError, ArchiveError):
             continue
         if credentials:
             return credentials
     return None
+
+
+def _read(path: Path) -> bytes:
+    """A file's bytes; OSError for what is no regular file, or too large for credentials."""
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "is no regular file", str(path))
+        data = file.read(_LARGEST + 1)
+    if len(data) > _LARGEST:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
+    return data
 
 
 def login_tip(host: str) -> str:

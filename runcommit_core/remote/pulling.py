@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import http.client
 import tempfile
 import urllib.error
 from pathlib import Path
@@ -25,6 +26,7 @@ from runcommit_core.oci.jsondoc import (
     object_at,
     objects_at,
     parse_object,
+    text_at,
 )
 from runcommit_core.oci.mediatypes import INDEXES, MANIFESTS
 from runcommit_core.oci.output import LAYOUT
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     from runcommit_core.oci.remotenames import RemoteName
 
 _REFUSED = (401, 403)
+_LONGEST_REASON, _SHOWN = 64 << 10, 300
 
 
 def open_remote(
@@ -191,6 +194,17 @@ def _media_type(data: bytes, stated: str) -> str:
     return str(own or (stated if stated in MANIFESTS | INDEXES else ""))
 
 
+def _reason(error: urllib.error.HTTPError) -> str:
+    """What the registry says of it, if it does as the specification has it ("Error codes")."""
+    with error, contextlib.suppress(OSError, ArchiveError, http.client.HTTPException):
+        said = parse_object(error.read(_LONGEST_REASON), "the answer")
+        errors = objects_at(said, "errors", "the answer")
+        texts = [text_at(each, "message", "errors") for each in errors]
+        words = " ".join("; ".join(filter(None, texts)).split())[:_SHOWN]
+        return f": {words}" if words else ""
+    return ""
+
+
 @contextlib.contextmanager
 def explained(name: RemoteName) -> Iterator[None]:
     """Make an error of ours of whatever the registry of ``name`` does."""
@@ -200,7 +214,7 @@ def explained(name: RemoteName) -> Iterator[None]:
         refused = error.code in _REFUSED
         what = "refuses" if refused else f"answers {error.code} for"
         raise EngineError(
-            f"{name.host} {what} {name}",
+            f"{name.host} {what} {name}{_reason(error)}",
             tip=login_tip(name.host) if refused else "",
         ) from error
     except PermissionError as error:

@@ -38,7 +38,7 @@ _LOCAL = re.compile(r"(localhost|127(\.[0-9]{1,3}){3}|\[::1\])(:[0-9]{1,5})?", r
 _CHALLENGE = re.compile(r'(\w+)="([^"]*)"')
 _TOKEN = re.compile(r"[!-~]+")
 _LARGEST_DOCUMENT = 4 << 20
-_CREATED, _PARTIAL, _NOT_FOUND, _UNAUTHORIZED = 201, 206, 404, 401
+_CREATED, _PARTIAL, _UNAUTHORIZED, _NOT_FOUND, _NO_RANGE = 201, 206, 401, 404, 416
 _PULL, _PUSH = ("pull",), ("pull", "push")
 _RIGHTS: Final = {"GET": _PULL, "HEAD": _PULL, "POST": _PUSH, "PUT": _PUSH}
 """What a request may need, and so the most that a token is asked for."""
@@ -101,13 +101,21 @@ class Repository:
 
         The number is that of the bytes that are left out.
         """
-        headers = {"Range": f"bytes={start}-"} if start else {}
-        answer = self._call("GET", f"blobs/{digest}", headers)
-        given = answer.headers.get("Content-Range", "")
-        partial = answer.status == _PARTIAL and given.startswith(f"bytes {start}-")
-        if answer.status == _PARTIAL and not partial:
-            raise OSError(f"{self.host} gives another part of {digest} than was asked for")
-        return answer, start if partial else 0
+        if start:
+            try:
+                answer = self._call("GET", f"blobs/{digest}", {"Range": f"bytes={start}-"})
+            except urllib.error.HTTPError as error:
+                if error.code != _NO_RANGE:
+                    raise
+                error.close()
+            else:
+                given = answer.headers.get("Content-Range", "")
+                if answer.status != _PARTIAL:
+                    return answer, 0
+                if given.startswith(f"bytes {start}-"):
+                    return answer, start
+                answer.close()
+        return self.blob(digest), 0
 
     def push_blob(self, digest: str, data: IO[bytes] | bytes, size: int) -> None:
         """Upload a blob in one piece."""

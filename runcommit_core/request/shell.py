@@ -27,7 +27,10 @@ _MANY = ("busybox", "toybox", "env")
 _MARK = re.compile(rb"\x16runcommit (\d+)/\d+\x16")
 _OPENING = b"\x16runcommit "
 _BEGUN = re.compile(_OPENING + rb"[0-9/]*")
-_SAY = r"command printf '\026runcommit %s/%s\026' {} {}"
+_LAST_BACKSLASH = "\\"
+"""What makes a backslash at the end one of the text, as it is at the end of a shell's argument."""
+
+_SAY = r"\command printf '\026runcommit %s/%s\026' {} {}"
 
 
 def is_posix(shell: Sequence[str]) -> bool:
@@ -48,11 +51,10 @@ def in_one_shell(commands: Sequence[str], shell: Sequence[str]) -> tuple[str, ..
     lines = [f"exec {descriptor}>&2"]
     for number, text in enumerate(commands, 1):
         mark = _SAY.format(number, len(commands))
-        # a text that begins with a hyphen is no option, and after one that ends with a backslash
-        # bash reads on
-        quoted = shlex.quote(f" {text}\n\n")
-        lines.append(f"{mark} >&{descriptor}; eval {quoted} {descriptor}>&-")
-        lines.append("case $? in 0) ;; *) exit ;; esac")
+        # a text that begins with a hyphen is no option
+        quoted = shlex.quote(f" {text}{_LAST_BACKSLASH if _is_escaping(text) else ''}")
+        lines.append(f"{mark} >&{descriptor}; \\eval {quoted} {descriptor}>&-")
+        lines.append(r"case $? in 0) ;; *) \exit ;; esac")
     return (*shell, "\n".join(lines))
 
 
@@ -67,6 +69,11 @@ def one_by_one(commands: Sequence[str], shell: Sequence[str]) -> tuple[str, ...]
         f'for _rc_c do _rc_n=$((_rc_n + 1)); {mark} >&2; {shlex.join(shell)} "$_rc_c" || exit; done'
     )
     return ("/bin/sh", "-c", f"_rc_n=0; {loop}", "runcommit", *commands)
+
+
+def _is_escaping(text: str) -> bool:
+    """Whether the text ends with a backslash that nothing stands before."""
+    return (len(text) - len(text.rstrip("\\"))) % 2 == 1
 
 
 def _unused_descriptor(commands: Sequence[str]) -> int:

@@ -125,6 +125,8 @@ def _make_devices(dev: str) -> None:
     for name in _DEVICES:
         os.close(os.open(f"{dev}/{name}", os.O_CREAT | os.O_CLOEXEC, 0o600))
         bind(f"/dev/{name}", f"{dev}/{name}")
+        # it is the machine's own: it can be written to, but its mode and owner stay
+        forbid(f"{dev}/{name}", MOUNT_ATTR_RDONLY)
     for name, link in _LINKS.items():
         os.symlink(link, f"{dev}/{name}")
     for name in ("pts", "shm", "mqueue"):
@@ -155,6 +157,7 @@ def _mask(path: str, nothing: str) -> None:
         mount("tmpfs", path, "tmpfs", _BARE | MS_RDONLY, "size=0")
     elif os.path.lexists(path):
         bind(nothing, path)
+        forbid(path, MOUNT_ATTR_RDONLY)
 
 
 def _raise_loopback() -> None:
