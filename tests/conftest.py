@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests import bases, bazels, hermetic, lanes, run_folder, selection
+from tests import bases, bazels, hermetic, lanes, measured, run_folder, selection
 from tests.hosts import SPECS, Host, HostSpec, key, session, spec_of
 from tests.loopback import Client, base_of, serving
 from tests.options_table import record, table
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 
 EVERY = "*"
+COVERED = pytest.StashKey[str]()
 NARROW = {spec.name: spec.narrow or spec.far for spec in SPECS}
 
 
@@ -57,6 +58,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="only the tests on an engine, or on one host; repeatable",
     )
     group.addoption("--needs", metavar="FILE", help="write what the tests need, as JSON")
+    group.addoption(
+        "--coverage", action="store_true", help="measure all processes, and fail below the floor"
+    )
 
 
 @pytest.hookimpl(wrapper=True)
@@ -67,13 +71,30 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     return report
 
 
+# last: the processes beside this one have ended then
+@pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     config = session.config
     if hasattr(config, "workeroutput"):
         config.workeroutput["options"] = record.dump()
-    elif path := config.getoption("--options-table"):
+        measured.save_own()
+        return
+    if path := config.getoption("--options-table"):
         text = table(record.codes, [spec.name for spec in SPECS if not spec.far])
         (config.invocation_params.dir / path).write_text(text)
+    ended = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
+    if config.getoption("--coverage") and session.exitstatus in ended:
+        config.stash[COVERED], enough = measured.conclude()
+        if not enough and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    if told := config.stash.get(COVERED, ""):
+        terminalreporter.section("coverage")
+        terminalreporter.write(told)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -92,6 +113,8 @@ def pytest_configure(config: pytest.Config) -> None:
         run_folder.make()
         config.add_cleanup(run_folder.remove)
     hermetic.enter(run_folder.run_folder() / (worker or "main"))
+    if config.getoption("--coverage") and not worker:
+        measured.begin()
 
 
 def _worker(config: pytest.Config) -> str:
@@ -104,7 +127,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     selection.deselect(config, items)
     selection.be_patient(items)
     if path := config.getoption("--needs"):
-        selection.needs_of(items).save(config.invocation_params.dir / path)
+        needs = selection.needs_of(items, whole=selection.is_whole(config))
+        needs.save(config.invocation_params.dir / path)
     if worker := _worker(config):
         items[:] = lanes.arranged(items)
         lanes.tell(items, worker)
@@ -113,6 +137,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> lanes.Lanes:
     return lanes.Lanes(config, log)
+
+
+def pytest_deselected(items: list[pytest.Item]) -> None:
+    for item in items[:1]:
+        item.config.stash[selection.PART] = True
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -154,10 +183,20 @@ def machine() -> None:
     """Asked for, also by fixtures, where Python is not enough: busybox, root, mounts, a daemon."""
 
 
+@pytest.fixture
+def unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asked for where a process is to have imported nothing but its own, coverage neither."""
+    monkeypatch.delenv(measured.VARIABLE, raising=False)
+
+
 @pytest.fixture(scope="session")
 def host(request: pytest.FixtureRequest) -> Host:
     found = session().host(request.param)
-    return dataclasses.replace(found, observe=functools.partial(record.add, found.name))
+    return dataclasses.replace(
+        found,
+        env={**found.env, **measured.variables(found.spec)},
+        observe=functools.partial(record.add, found.name),
+    )
 
 
 @pytest.fixture(autouse=True)

@@ -28,6 +28,7 @@ MARKS = {
 }
 PATIENCE = {"bazel": 600, "installs": 900, "pages": 400, "umoci": 400}
 """Seconds after which a test hangs, by lane, where it is not what pyproject.toml says."""
+PART = pytest.StashKey[bool]()
 _HOSTS = {spec.name: spec for spec in SPECS}
 
 
@@ -36,6 +37,8 @@ class Needs:
     """What tests need: ``hosts`` as :func:`tests.hosts.key` calls them, prefixes by their name."""
 
     tests: int
+    whole: bool = False
+    """Whether these are all tests that there are."""
     lanes: list[str] = field(default_factory=list)
     hosts: list[str] = field(default_factory=list)
     prefixes: list[str] = field(default_factory=list)
@@ -68,7 +71,14 @@ def be_patient(items: Iterable[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(seconds))
 
 
-def needs_of(items: Iterable[pytest.Item]) -> Needs:
+def is_whole(config: pytest.Config) -> bool:
+    """Whether nobody has chosen among the tests."""
+    named = config.args_source is not pytest.Config.ArgsSource.TESTPATHS
+    ignored = config.getoption("ignore") or config.getoption("ignore_glob")
+    return not (named or ignored or config.stash.get(PART, False))
+
+
+def needs_of(items: Iterable[pytest.Item], *, whole: bool = False) -> Needs:
     """Everything that some tests need."""
     tests, lanes, hosts, prefixes = 0, set(), set(), set()
     for item in items:
@@ -80,7 +90,7 @@ def needs_of(items: Iterable[pytest.Item]) -> Needs:
         hosts |= {key(lane, name) for name in names & _HOSTS.keys()}
     order = {name: place for place, name in enumerate(_HOSTS)}
     ordered = sorted(hosts, key=lambda called: (order[name_of(called)], called))
-    return Needs(tests, sorted(lanes), ordered, sorted(prefixes))
+    return Needs(tests, whole, sorted(lanes), ordered, sorted(prefixes))
 
 
 def _named(item: pytest.Item) -> set[str]:

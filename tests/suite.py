@@ -2,7 +2,8 @@
 
 ``--quick`` takes those that need nothing but Python's packages, ``--engine NAME,…`` those on the
 hosts of an engine; all other arguments are pytest's.  The tests are collected first: only what
-they ask for is made and started.  Lanes of tests run side by side.
+they ask for is made and started.  Lanes of tests run side by side.  A run of all tests measures
+coverage, and fails below the floor that pyproject.toml sets.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ def main() -> None:
     needs = _needs(words)
     for name in needs.prefixes:
         provide(name)
-    _test(needs.hosts, *side_by_side(workers(needs), words), *words)
+    measure = ["--coverage"] if needs.whole else []
+    _test(needs.hosts, *side_by_side(workers(needs), words), *measure, *words)
 
 
 def _test(hosts: Sequence[str], *words: str) -> None:

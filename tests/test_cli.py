@@ -351,6 +351,7 @@ def test_version():
 HEAVY = ("pluggy", "http.server", "socketserver", "sqlite3", "subprocess", "asyncio", "tarfile")
 
 
+@pytest.mark.usefixtures("unmeasured")
 @pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["--version"]])
 def test_help_imports_nothing_heavy(arguments: list[str]):
     program = (

@@ -108,6 +108,7 @@ def test_what_this_distribution_brings():
         pipeline(find_backend(item.name), item.name)
 
 
+@pytest.mark.usefixtures("unmeasured")
 def test_where_one_distribution_has_backends_nothing_slow_is_imported():
     program = (
         "import sys; from runcommit_core.plugins.backends import find_backend, pipeline;"

@@ -46,6 +46,7 @@ def test_an_engine_needs_its_hosts_and_nothing_else(tmp_path: Path):
     """No Bazel, no other machine, no newer podman, though there are tests of those with podman."""
     files = ("tests/test_bazel.py", "tests/test_remote.py", "tests/test_results.py")
     needs, names = collected(tmp_path, "--engine=podman,podman-api", *files)
+    assert not needs.whole
     assert needs.prefixes == []
     assert needs.hosts == ["podman", "podman-rootless", "podman-vfs"]
     assert set(needs.lanes) == {*needs.hosts}
@@ -97,7 +98,7 @@ def test_processes(
     monkeypatch: pytest.MonkeyPatch, lanes: list[str], words: tuple[str, ...], processes: int
 ):
     monkeypatch.setattr("os.cpu_count", lambda: 2)
-    told = suite.side_by_side(suite.workers(Needs(9, lanes)), words)
+    told = suite.side_by_side(suite.workers(Needs(9, lanes=lanes)), words)
     assert told == ((f"--numprocesses={processes}",) if processes else ())
 
 
@@ -109,6 +110,17 @@ def test_long_lanes_begin_first_and_what_runs_anywhere_fills_the_gaps(
     assert lanes.arranged(items) == [
         *("installs1", "bazel1", "many1", "many2", "many3", "few1", "few2", "1", "2")
     ]
+
+
+def nested(folder: Path, text: str, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run tests of a text by the suite's own ways."""
+    (folder / "test_it.py").write_text(text)
+    (folder / "pytest.ini").write_text("[pytest]\nmarkers =\n  lane(name): a lane\n")
+    command = (sys.executable, "-m", "pytest", "-q", "-p", "tests.conftest", "-n2", *words)
+    return subprocess.run(
+        [*command, "--rootdir", folder, "-c", folder / "pytest.ini", folder / "test_it.py"],
+        check=False, capture_output=True, text=True, cwd=TOP,
+    )  # fmt: skip
 
 
 WHO = """\
@@ -136,19 +148,38 @@ def test_anywhere(number):
 
 @pytest.mark.costly
 def test_a_lane_is_one_process_and_lanes_are_side_by_side(tmp_path: Path):
-    (tmp_path / "test_who.py").write_text(WHO)
-    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers =\n  lane(name): a lane\n")
-    command = (sys.executable, "-m", "pytest", "-q", "-p", "tests.conftest", "-n2")
-    done = subprocess.run(
-        [*command, "--rootdir", tmp_path, "-c", tmp_path / "pytest.ini", tmp_path / "test_who.py"],
-        check=False, capture_output=True, text=True, cwd=TOP,
-    )  # fmt: skip
+    done = nested(tmp_path, WHO)
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.match(r"15 passed in ", done.stdout.splitlines()[-1])
     one, two, free = ((tmp_path / name).read_text().splitlines() for name in ("one", "two", "free"))
     assert [len(one), len(two), len(free)] == [5, 5, 5]
     assert len(set(one)) == len(set(two)) == 1
     assert set(one) != set(two)
+
+
+CHILD = """\
+import os, pathlib, subprocess, sys
+
+def test_of_a_child():
+    subprocess.run([sys.executable, "-m", "runcommit_core", "--version"], check=True)
+
+def test_of_a_child_that_was_killed_while_it_wrote():
+    folder = pathlib.Path(os.environ["COVERAGE_PROCESS_START"]).with_name("coverage")
+    (folder / "data.far.1.x").write_bytes(b"SQLite format 3")
+    (folder / "data.far.2.x").touch()
+"""
+
+
+@pytest.mark.costly
+def test_coverage_counts_children_and_a_missed_floor_fails_the_run(tmp_path: Path):
+    done = nested(tmp_path, CHILD, "--coverage")
+    lines = done.stdout.splitlines()
+    assert re.match(r"2 passed in ", lines[-1]), done.stdout + done.stderr
+    assert re.fullmatch(r"\d+\.\d\d % are covered; the floor is 9\d %", lines[-2])
+    assert done.returncode == 1
+    missed = {line.split()[0]: line.split()[5] for line in lines if re.search(r"\.py .*%", line)}
+    assert missed["runcommit_core/testing/scratch.py"] == "0%"  # nobody imports it
+    assert missed.get("runcommit_core/__main__.py") != "0%"  # a child alone does
 
 
 def test_what_all_processes_share_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
