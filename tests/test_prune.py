@@ -289,7 +289,7 @@ def test_what_is_mounted_in_a_folder_of_any_name_is_unmounted(
     with waiting_job(base, tmp_path, TMPDIR=str(odd)) as (running, _):
         (folder,) = odd.iterdir()
         (folder / "mnt").mkdir()
-        process.output("mount", "-t", "tmpfs", "tmpfs", str(folder / "mnt"))
+        process.output("mount", "-n", "-t", "tmpfs", "tmpfs", str(folder / "mnt"))
         kill(running)
     assert [row["kind"] for row in pruned(LC_ALL="C")] == ["mount", "folder"]
     assert list(odd.iterdir()) == []

@@ -292,7 +292,7 @@ def _remove_folder(folder: Path) -> None:
 
 def _unmount(place: Path) -> None:
     if place in _mounts_below(place):
-        process.output("umount", os.fspath(place))
+        process.output("umount", "-n", os.fspath(place))
 
 
 def _mounts_below(folder: Path) -> list[Path]:
