@@ -28,7 +28,7 @@ FAULTS = ("KILL", "TERM", "INT twice", "hang")
 
 _AGAIN_SECONDS = 0.6
 _WAIT_SECONDS = 0.05
-_LIMIT_SECONDS = 1.0
+_LIMIT_SECONDS = 4.0
 
 
 class Failing:

@@ -121,8 +121,7 @@ def save(job: Job, image: Image) -> SavedImage:
 @hookimpl
 def resolve(job: Job, reference: str) -> Image:
     """Find a local image, else pull it with the user's own credentials; name it for a push."""
-    inspect = _client(job.engine).look
-    look = functools.partial(settled, UNFINISHED, images.inspected, *inspect)
+    look = functools.partial(settled, UNFINISHED, images.inspected, *_client(job.engine).look)
     image = images.resolve(job, _images(job), reference, look)
     return replace(image, id=f"sha256:{image.id}")
 
@@ -204,6 +203,7 @@ def _client(engine: EngineOptions, env: Mapping[str, str] | None = None) -> Clie
         env=env,
         remove=("rm", "--force", "--ignore", "--volumes", "--time=0"),
         remove_image=("rmi",),
+        containers=("ps", "--all", "--external", "--format", "{{.Names}} {{.Labels}}"),
         commit=("commit", "--quiet"),
         remove_commit=("rmi", "--force"),
         save=("save", "--quiet"),
