@@ -7,6 +7,17 @@ import stat
 from pathlib import Path
 
 from runcommit_core.errors import UsageError
+from runcommit_core.records import record
+
+
+@record
+class Kept:
+    """One thing that is kept: ``size`` in bytes, ``used`` last in seconds since 1970."""
+
+    key: str
+    path: Path
+    size: int
+    used: float
 
 
 def cache_dir() -> Path:
@@ -25,6 +36,18 @@ def cache_dir() -> Path:
         ) from error
     _check_private(path)
     return path
+
+
+def to_remove(kept: list[Kept], limit: int) -> list[Kept]:
+    """The least recently used of ``kept`` that must go for the rest to fit."""
+    left = sum(each.size for each in kept)
+    gone = []
+    for each in kept:
+        if left <= limit:
+            break
+        gone.append(each)
+        left -= each.size
+    return gone
 
 
 def _check_private(path: Path) -> None:

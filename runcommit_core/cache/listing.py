@@ -11,15 +11,13 @@ from runcommit_core.cache.store import (
     LARGEST_RECORD,
     RECORD,
     DirectoryStore,
-    Kept,
     own_store,
-    to_remove,
 )
 from runcommit_core.cache.untrusted import DamagedEntryError, read_regular
-from runcommit_core.cachedir import cache_dir
+from runcommit_core.cachedir import Kept, cache_dir, to_remove
 from runcommit_core.layer.wording import size_text
 from runcommit_core.records import record
-from runcommit_core.remote.blobs import blob_folder, remove_blobs
+from runcommit_core.remote.blobs import kept_blobs, remove_blobs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,7 +66,11 @@ class Contents:
 
 def cache_contents() -> Contents:
     """Look at everything; UsageError where there can be no cache folder."""
-    items = [*_results(own_store()), *_indexes(cache_dir() / "index"), *_blobs()]
+    items = [
+        *_results(own_store()),
+        *_indexes(cache_dir() / "index"),
+        *(Item("blob", kept) for kept in kept_blobs()),
+    ]
     ordered = sorted(items, key=lambda item: item.kept.used, reverse=True)
     return Contents(cache_dir(), tuple(ordered))
 
@@ -151,13 +153,4 @@ def _indexes(folder: Path) -> list[Item]:
             facts = path.stat()
             used = max(facts.st_mtime, facts.st_atime)
             items.append(Item("index", Kept(path.stem, path, facts.st_blocks * 512, used)))
-    return items
-
-
-def _blobs() -> list[Item]:
-    items = []
-    for path in (blob_folder() / "sha256").iterdir():
-        with contextlib.suppress(OSError):
-            facts = path.stat()
-            items.append(Item("blob", Kept(path.name, path, facts.st_size, facts.st_mtime)))
     return items

@@ -16,7 +16,7 @@ import time
 from typing import TYPE_CHECKING, Final, Protocol
 
 from runcommit_core.cache.untrusted import DamagedEntryError, open_regular, read_regular
-from runcommit_core.cachedir import cache_dir
+from runcommit_core.cachedir import Kept, cache_dir, to_remove
 from runcommit_core.oci.jsondoc import MAX_JSON
 from runcommit_core.records import record
 from runcommit_core.surroundings.amounts import size_in_bytes
@@ -65,16 +65,6 @@ class Store(Protocol):
     def remove(self, key: str) -> None:
         """Take a damaged result away."""
         ...
-
-
-@record
-class Kept:
-    """One result in a directory: ``size`` in bytes, ``used`` last in seconds since 1970."""
-
-    key: str
-    path: Path
-    size: int
-    used: float
 
 
 class DirectoryStore:
@@ -146,18 +136,6 @@ class DirectoryStore:
                 with contextlib.suppress(OSError):
                     if path.stat().st_mtime < horizon:
                         shutil.rmtree(path, ignore_errors=True)
-
-
-def to_remove(kept: list[Kept], limit: int) -> list[Kept]:
-    """The least recently used of ``kept`` that must go for the rest to fit."""
-    left = sum(each.size for each in kept)
-    gone = []
-    for each in kept:
-        if left <= limit:
-            break
-        gone.append(each)
-        left -= each.size
-    return gone
 
 
 def own_store() -> DirectoryStore:

@@ -50,13 +50,7 @@ def is_remote(reference: str) -> bool:
 
 def parse_remote_name(text: str) -> RemoteName:
     """Read a whole name; UsageError where it is none."""
-    rest = text.removeprefix(REMOTE)
-    first, slash, others = rest.partition("/")
-    host, path = _DEFAULT_HOST, rest
-    if slash and (any(mark in first for mark in ".:[") or first == "localhost"):
-        host, path = first, others
-    elif not slash:
-        path = f"library/{rest}"
+    host, _, path = full_name(text.removeprefix(REMOTE)).partition("/")
     parts = _REST.fullmatch(path)
     if not _HOST.fullmatch(host) or not parts or len(parts["path"]) > _LONGEST_PATH:
         raise UsageError(
@@ -77,7 +71,7 @@ def full_name(name: str) -> str:
     """Return the name as docker completes it: with a registry and a tag."""
     first, slash, _ = name.partition("/")
     if not slash:
-        name = f"docker.io/library/{name}"
+        name = f"{_DEFAULT_HOST}/library/{name}"
     elif "." not in first and ":" not in first and first != "localhost":
-        name = f"docker.io/{name}"
+        name = f"{_DEFAULT_HOST}/{name}"
     return name if tag_of(name) else f"{name}:latest"

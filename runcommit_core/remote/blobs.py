@@ -15,10 +15,11 @@ import os
 import shutil
 from typing import IO, TYPE_CHECKING, Final
 
-from runcommit_core.cachedir import cache_dir
+from runcommit_core.cachedir import Kept, cache_dir, to_remove
 from runcommit_core.engine.background import side_by_side
 from runcommit_core.errors import ArchiveError, UsageError
 from runcommit_core.interface.progress import Meter
+from runcommit_core.oci.descriptors import blob_path
 from runcommit_core.oci.regions import CHUNK, digest_of_bytes
 from runcommit_core.remote.repository import within
 from runcommit_core.staging import replacing
@@ -65,7 +66,7 @@ def hold_blobs(cleanup: contextlib.ExitStack) -> Path:
 
 def place_of(folder: Path, digest: Digest) -> Path:
     """Where a blob is, or would be."""
-    return folder / digest.replace(":", "/", 1)
+    return folder.parent / blob_path(digest)
 
 
 def keep_document(folder: Path, data: bytes) -> None:
@@ -94,15 +95,18 @@ def shrink_blobs() -> None:
     Nothing happens while another job holds the folder.
     """
     limit = size_in_bytes(os.environ.get(SIZE_VARIABLE) or DEFAULT_SIZE, SIZE_VARIABLE)
-    folder = blob_folder()
-    kept = [(path.stat(), path) for path in (folder / "sha256").iterdir()]
-    left = sum(facts.st_size for facts, _ in kept)
-    going = []
-    for facts, path in sorted(kept, key=lambda item: item[0].st_mtime):
-        if left > limit:
-            going.append(path)
-            left -= facts.st_size
-    remove_blobs(going)
+    kept = sorted(kept_blobs(), key=lambda each: each.used)
+    remove_blobs([each.path for each in to_remove(kept, limit)])
+
+
+def kept_blobs() -> list[Kept]:
+    """All blobs, in no order."""
+    kept = []
+    for path in (blob_folder() / "sha256").iterdir():
+        with contextlib.suppress(OSError):
+            facts = path.stat()
+            kept.append(Kept(path.name, path, facts.st_size, facts.st_mtime))
+    return kept
 
 
 def remove_blobs(paths: Sequence[Path]) -> bool:

@@ -128,11 +128,12 @@ def _image(
     depth: int = 1,
 ) -> tuple[JsonObject, JsonObject]:
     """The descriptor of the image's manifest, and the manifest."""
-    where = f"{repository}: manifest {digest_of_bytes(data)}"
+    digest = digest_of_bytes(data)
+    where = f"{repository}: manifest {digest}"
     document = parse_object(data, where)
     if "manifests" not in document:
-        entry = {"mediaType": media_type, "digest": digest_of_bytes(data), "size": len(data)}
-        return entry, document
+        own = str(document.get("mediaType") or media_type)
+        return {"mediaType": own, "digest": digest, "size": len(data)}, document
     if depth > MAX_DEPTH:
         raise ArchiveError(f"{where}: indexes are nested more than {MAX_DEPTH} deep")
     chosen = _chosen(document, wanted, where)
@@ -171,13 +172,16 @@ def _blobs_of(manifest: JsonObject, name: RemoteName) -> Iterator[Descriptor]:
 
 
 def _document(repository: Repository, reference: str, blobs: Path) -> tuple[bytes, str]:
-    """A manifest or an index, verified where ``reference`` is a digest, and its media type."""
+    """A manifest or an index, and the media type that the registry states; empty where it does not.
+
+    Verified where ``reference`` is a digest.
+    """
     by_digest = reference.startswith("sha256:")
     if by_digest:
         with contextlib.suppress(OSError):
             data = place_of(blobs, Digest(reference)).read_bytes()
             if digest_of_bytes(data) == reference:
-                return data, _media_type(data, "")
+                return data, ""
     answer = repository.document(reference, (*sorted(MANIFESTS), *sorted(INDEXES)))
     if answer is None:
         raise ArchiveError(f"{repository} has no image {reference}")
@@ -185,13 +189,7 @@ def _document(repository: Repository, reference: str, blobs: Path) -> tuple[byte
     if by_digest and digest_of_bytes(data) != reference:
         raise ArchiveError(f"{repository}: what it gives for {reference} has another digest")
     keep_document(blobs, data)
-    return data, _media_type(data, stated)
-
-
-def _media_type(data: bytes, stated: str) -> str:
-    """The type that the document itself has, else what the registry said if that is one."""
-    own = parse_object(data, "the manifest").get("mediaType")
-    return str(own or (stated if stated in MANIFESTS | INDEXES else ""))
+    return data, stated if stated in MANIFESTS | INDEXES else ""
 
 
 def _reason(error: urllib.error.HTTPError) -> str:

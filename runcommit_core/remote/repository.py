@@ -73,14 +73,8 @@ class Repository:
 
     def manifest(self, tag: str) -> bytes | None:
         """The manifest of a tag; None if there is no such tag."""
-        try:
-            answer = self._call("GET", f"manifests/{tag}", {"Accept": OCI_MANIFEST})
-            with answer, within(self._host):
-                return _document(answer)
-        except urllib.error.HTTPError as error:
-            if error.code == _NOT_FOUND:
-                return None
-            raise
+        answer = self.document(tag, (OCI_MANIFEST,))
+        return answer[0] if answer else None
 
     def has_blob(self, digest: str) -> bool:
         """Tell whether the repository has a blob."""
