@@ -12,14 +12,14 @@ from tests.filecases import OLD
 from tests.tars import END, Member, directory, hardlink, padded, symlink, tar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
 SPARSE_CONTENT = bytes(1 << 20) + b"end\n"
 
 
-def rooted(layer: bytes) -> bytes:
-    """The same layer with names that begin with ``/``, as nixpkgs, ko and old distroless write."""
+def rewritten(layer: bytes, change: Callable[[tarfile.TarInfo], None]) -> bytes:
+    """The same layer with each of its members changed."""
     buffer = io.BytesIO()
     with (
         tarfile.open(fileobj=io.BytesIO(layer)) as source,
@@ -27,30 +27,34 @@ def rooted(layer: bytes) -> bytes:
     ):
         for member in source:
             content = source.extractfile(member) if member.isreg() else None
-            member.name = f"/{member.name}"
-            if member.islnk():
-                member.linkname = f"/{member.linkname}"
-            member.pax_headers = {
-                key: value for key, value in member.pax_headers.items() if key != "path"
-            }
+            change(member)
             target.addfile(member, content)
     return buffer.getvalue()
 
 
+def rooted(layer: bytes) -> bytes:
+    """The same layer with names that begin with ``/``, as nixpkgs, ko and old distroless write."""
+
+    def root(member: tarfile.TarInfo) -> None:
+        member.name = f"/{member.name}"
+        if member.islnk():
+            member.linkname = f"/{member.linkname}"
+        headers = member.pax_headers.items()
+        member.pax_headers = {key: value for key, value in headers if key != "path"}
+
+    return rewritten(layer, root)
+
+
 def moved(layer: bytes, prefix: bytes) -> bytes:
     """The same layer with ``etc`` below another directory, and a link in its place."""
-    buffer = io.BytesIO()
-    with (
-        tarfile.open(fileobj=io.BytesIO(layer)) as source,
-        tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as target,
-    ):
-        for member in source:
-            content = source.extractfile(member) if member.isreg() else None
-            if member.name.partition("/")[0] == "etc":
-                member.name = f"{prefix.decode()}/{member.name}"
-                member.pax_headers = {}
-            target.addfile(member, content)
-    return tar(directory(prefix), symlink(b"etc", prefix + b"/etc"), end=b"") + buffer.getvalue()
+
+    def move(member: tarfile.TarInfo) -> None:
+        if member.name.partition("/")[0] == "etc":
+            member.name = f"{prefix.decode()}/{member.name}"
+            member.pax_headers = {}
+
+    link = tar(directory(prefix), symlink(b"etc", prefix + b"/etc"), end=b"")
+    return link + rewritten(layer, move)
 
 
 def absolute(members: Iterable[Member]) -> list[Member]:

@@ -14,9 +14,10 @@ from runcommit_core.testing import Bench, bases
 from runcommit_core.testing.bench import image_config
 from tests import oddbases
 from tests.filecases import EVERYWHERE
-from tests.filelists import layer_of, lines_of
+from tests.filelists import layer_of
 from tests.tars import Member, diff_id, directory, hardlink, symlink, tar
 from tests.test_backends import host_bench
+from tests.test_odd_bases import lines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -91,13 +92,6 @@ def test_one_layer_is_what_many_are(layers: Sequence[bytes], tmp_path: Path) -> 
 @pytest.fixture
 def bench(host: Host, shared_tmp: Path) -> Bench:
     return host_bench(host, shared_tmp)
-
-
-def lines(bench: Bench, base: bases.Base, command: str, *options: str) -> list[str]:
-    layer = bench.folder / "layer.tar"
-    ran = bench.job(base.ref, "-c", command, "-o", layer, *options)
-    assert ran.returncode == 0, ran.stderr[-3000:]
-    return lines_of(layer) if layer.exists() else []
 
 
 DEPTH = 135
